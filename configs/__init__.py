@@ -1,0 +1,1 @@
+"""One file for each experiment; shared pieces are in common.py."""

@@ -1,0 +1,100 @@
+"""Turn an official PyTorch checkpoint into a run: python -m ocgm.convert --config=... --checkpoint=FILE --workdir=DIR.
+
+Reads .pth/.pt/.ckpt (needs PyTorch; opened with weights_only, so no code in the file is run), .safetensors (needs
+safetensors) and .npz with one array a parameter.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from ocgm import cli, models, optimizers, torch_import
+from ocgm import config as config_lib
+from ocgm.checkpoint import CheckpointStore
+from ocgm.errors import CheckpointError, ConfigError
+from ocgm.train_state import TrainState
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment that the checkpoint is of.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The authors' file.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run to make; must not hold checkpoints."
+)
+# Keys under which training scripts keep the weights.
+_NESTED = ("model_state_dict", "state_dict")
+
+
+def read_state_dict(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
+    """Parameters by name and, if the file tells it, the iteration (0 if not).
+
+    Raises:
+      CheckpointError: no such file, an unknown format, a package is missing, or the file is damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file.")
+    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
+    reader = readers.get(path.suffix.lower(), _read_torch)
+    try:
+        content = reader(path)
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path}: reading it needs {error.name}; pip install {error.name}."
+        ) from error
+    except Exception as error:  # Each format raises its own kinds for a damaged file.
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({error}).") from error
+    step = int(content.get("iter_idx", 0))
+    for key in _NESTED:
+        content = content.get(key, content)
+    weights = {}
+    for name, value in content.items():
+        array = np.asarray(value)
+        if array.dtype.kind == "f":
+            weights[name.removeprefix("module.")] = array
+    return weights, step
+
+
+def _read_npz(path: pathlib.Path) -> dict:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _read_safetensors(path: pathlib.Path) -> dict:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_torch(path: pathlib.Path) -> dict:
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
+    weights, step = read_state_dict(cli.folder(_CHECKPOINT.value))
+    variables = torch_import.to_variables(models.build(config.model), weights)
+    if (workdir / "checkpoints").exists():
+        raise ConfigError(f"--workdir={workdir} already holds checkpoints; give another folder.")
+    config_lib.claim_workdir(workdir, config)
+    params = variables.pop("params")
+    state = TrainState(
+        step=np.int32(step),
+        params=params,
+        model_state=variables,
+        opt_state=optimizers.build(config).init(params),
+        failed=np.int32(0),
+    )
+    with CheckpointStore(workdir, config.checkpoint) as checkpoints:
+        checkpoints.save(step, jax.device_put(state))
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    print(f"imported {size:,} parameters of step {step:,} into {workdir}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
+    cli.run(main)

@@ -1,0 +1,24 @@
+"""Datasets and pictures. Names are imported on first use: TFDS and Grain take a second."""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "DATASETS": "registry",
+    "DatasetSpec": "registry",
+    "get_spec": "registry",
+    "data_dir": "storage",
+    "prepare": "storage",
+    "train_iterator": "pipeline",
+    "eval_batches": "pipeline",
+    "DevicePrefetcher": "prefetch",
+    "load_images": "folder",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,1 @@
+"""Multi-dSprites (GENESIS paper): TFDS builder and renderer."""

@@ -1,0 +1,96 @@
+"""Evaluate a trained model: python -m ocgm.evaluate --workdir=DIR."""
+
+import json
+import pathlib
+
+import jax
+import ml_collections
+from absl import app, flags
+
+from ocgm import cli, figures, inference, sharding
+from ocgm.data.pipeline import eval_batches
+from ocgm.evaluation import Evaluator, evaluation_figure
+from ocgm.files import write_atomically
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
+)
+_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Part of the data.")
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "How many of its first images.", 1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at a time.", 1)
+_STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of latents and seed scores.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data is, if not where the run had it.")
+_NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as in training.", 2)
+_DYNAMIC_SLOTS = flags.DEFINE_bool(
+    "dynamic_slots", False, "Stop adding slots where nothing is left (GENESIS-V2)."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "Folder for evaluation.json and .png; --workdir by default."
+)
+
+
+def evaluate(
+    trained: inference.TrainedModel,
+    *,
+    split: str = "test",
+    num_images: int = 320,
+    batch_size: int = 32,
+    seed: int = 0,
+    model_options: dict[str, object] | None = None,
+):
+    """Metrics of a trained model on the first images of a split of its data, and a picture.
+
+    Returns:
+      Metrics by name, and a PIL image of the first images.
+    """
+    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
+    data = trained.config.data
+    evaluator = Evaluator(trained.model, data.name, mesh, seed, model_options=model_options)
+    batches = eval_batches(data, split, batch_size, num_images)
+    scores, images, outputs = evaluator.run(trained.variables, batches)
+    return scores, evaluation_figure(images, outputs)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    workdir = cli.model_folder(_WORKDIR.value)
+    trained = inference.load(workdir, _STEP.value)
+    if _DATA_DIR.value:
+        trained.config.data.data_dir = _DATA_DIR.value
+    options = {}
+    if _NUM_SLOTS.value:
+        options["num_slots"] = _NUM_SLOTS.value
+    if _DYNAMIC_SLOTS.value:
+        options["dynamic_slots"] = True
+    scores, picture = evaluate(
+        trained,
+        split=_SPLIT.value,
+        num_images=_NUM_IMAGES.value,
+        batch_size=_BATCH_SIZE.value,
+        seed=_SEED.value,
+        model_options=options,
+    )
+    if jax.process_index() > 0:
+        return
+    print(
+        f"step {trained.step:,}, {_NUM_IMAGES.value} {_SPLIT.value} images of {trained.config.data.name}"
+    )
+    for name, value in scores.items():
+        print(f"  {name:36s} {value:.4f}")
+    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir
+    record = {
+        "step": trained.step,
+        "split": _SPLIT.value,
+        "num_images": _NUM_IMAGES.value,
+        **scores,
+    }
+    write_atomically(output / "evaluation.json", (json.dumps(record, indent=2) + "\n").encode())
+    figures.save_png(output / "evaluation.png", picture)
+    print(f"wrote {output / 'evaluation.json'} and evaluation.png")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
+    cli.run(main)

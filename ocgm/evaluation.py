@@ -1,0 +1,128 @@
+"""Evaluation on held-out images; knows models by their contract."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from ocgm import figures, metrics, sharding
+from ocgm.data import registry
+from ocgm.models.base import Outputs
+from ocgm.train_state import image_to_float, stream_keys
+
+
+class Evaluator:
+    """Means of errors and segmentation metrics over held-out images.
+
+    Segmentation metrics of the inferred masks have plain names (`ari_fg`, `msc_fg`, ...), those of the decoded masks
+    end in `_decoded`. Latents and seed scores are sampled, as in the papers, from keys that depend on the seed and the
+    batch only.
+
+    Args:
+      model: any model of the contract.
+      dataset: the dataset's name, for its number of labels.
+      mesh: devices to run on.
+      seed: of the latents.
+      num_figure_images: how many of the first images' outputs to keep for pictures.
+      model_options: keyword arguments for the model's call, such as `num_slots` or `dynamic_slots`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: str,
+        mesh: jax.sharding.Mesh,
+        seed: int = 0,
+        num_figure_images: int = 8,
+        model_options: dict[str, Any] | None = None,
+    ):
+        self._model, self._options = model, model_options or {}
+        self._spec = registry.get_spec(dataset)
+        self._mesh = mesh
+        # Far from the keys of the training steps, which are folded in from 0 up.
+        self._key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
+        self._num_figure_images = num_figure_images
+        self._step = jax.jit(self._evaluate_batch, out_shardings=sharding.replicated(mesh))
+
+    def run(
+        self, variables: dict[str, Any], batches: Iterable[dict[str, np.ndarray]]
+    ) -> tuple[dict[str, float], dict[str, np.ndarray], Outputs]:
+        """Evaluate.
+
+        Args:
+          variables: the model's variables.
+          batches: host batches with `image`, `masks` and `valid`.
+
+        Returns:
+          Mean of each metric over the valid images; the first images with their true masks; the model's outputs for
+          them (host arrays).
+        """
+        batch_sharding = sharding.batch_sharding(self._mesh)
+        totals, first, outputs = None, None, None
+        for i, batch in enumerate(batches):
+            if self._spec.has_masks:
+                metrics.check_labels(batch["masks"], self._spec.max_objects + 1)
+            on_device = {
+                name: jax.make_array_from_process_local_data(batch_sharding, array)
+                for name, array in batch.items()
+            }
+            sums, figure_batch, figure_outputs = self._step(
+                variables, on_device, jax.random.fold_in(self._key, i)
+            )
+            totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+            if first is None:
+                first, outputs = jax.device_get((figure_batch, figure_outputs))
+        totals = jax.device_get(totals)
+        count = totals.pop("count")
+        return {name: float(total / count) for name, total in totals.items()}, first, outputs
+
+    def _evaluate_batch(self, variables, batch, key):
+        images = image_to_float(batch["image"])
+        outputs = self._model.apply(
+            variables, images, train=False, rngs=stream_keys(key), **self._options
+        )
+        per_image = {
+            "reconstruction_error": outputs.reconstruction_error,
+            "reconstruction_error_per_element": outputs.reconstruction_error / images[0].size,
+            "mean_squared_error": jnp.mean(
+                jnp.square(outputs.reconstruction - images), axis=(1, 2, 3)
+            ),
+            "kl": sum(
+                jnp.sum(term, axis=tuple(range(1, term.ndim))) for term in outputs.kl.values()
+            ),
+            "slots_used": jnp.sum(outputs.active_slots, axis=1),
+        }
+        if self._spec.has_masks:
+            labels = self._spec.max_objects + 1
+            kinds = {"": outputs.log_masks, "_decoded": outputs.log_masks_decoded}
+            for suffix, log_masks in kinds.items():
+                if log_masks is None:
+                    continue
+                scores = metrics.segmentation_metrics(log_masks, batch["masks"], labels)
+                per_image |= {f"{name}{suffix}": score for name, score in scores.items()}
+        valid = batch["valid"]
+        sums = {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in per_image.items()}
+        sums["count"] = jnp.sum(valid)
+        first = {name: batch[name] for name in ("image", "masks") if name in batch}
+        return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
+
+
+def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.Image:
+    """Inputs beside reconstructions, true and inferred masks, and every slot's part.
+
+    Args:
+      batch: `image` uint8 [B, H, W, 3] and, if there are true masks, `masks` [B, H, W].
+      outputs: host arrays.
+    """
+    return figures.reconstruction_figure(
+        batch["image"] / np.float32(255),
+        outputs.reconstruction,
+        outputs.log_masks,
+        outputs.components,
+        outputs.log_masks_decoded,
+        batch.get("masks"),
+    )

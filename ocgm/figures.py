@@ -1,0 +1,257 @@
+"""Pictures of what a model sees and makes: NumPy arrays in, uint8 arrays and PIL images out.
+
+Slot k has the same colour in every picture. Arrays follow the model contract: images and components
+float in [0, 1], masks as logarithms.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ocgm.files import write_atomically
+
+# Okabe and Ito, "Color universal design" (2008), without black; then the five that keep the largest
+# Lab distance from all before them, also under simulated protan-, deuter- and tritanopia.
+_PALETTE = np.array(
+    [
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (204, 121, 167),
+        (102, 17, 0),
+        (51, 34, 136),
+        (221, 221, 221),
+        (136, 34, 85),
+        (17, 119, 51),
+    ],
+    np.uint8,
+)
+_PALETTE_DIMMING = 0.6
+
+_BACKGROUND_COLOR = (38, 38, 38)
+_PAPER_COLOR = (255, 255, 255)
+_INK_COLOR = (34, 34, 34)
+_CHECKER_GRAYS = (188, 212)
+
+# Pixels.
+_MIN_TILE = 96
+_FRAME = 4
+_GAP = 6
+_MARGIN = 12
+_FONT_SIZE = 13
+_LINE_HEIGHT = 16
+
+
+def mask_colors(num_colors: int) -> np.ndarray:
+    """Distinct colours for slots or objects, the most different ones first.
+
+    Args:
+      num_colors: how many; beyond 12 the palette repeats in darker shades.
+
+    Returns:
+      uint8 [num_colors, 3].
+    """
+    index = np.arange(num_colors)
+    dimming = _PALETTE_DIMMING ** (index // len(_PALETTE))
+    return np.round(_PALETTE[index % len(_PALETTE)] * dimming[:, None]).astype(np.uint8)
+
+
+def segmentation_map(log_masks: np.ndarray) -> np.ndarray:
+    """Colours every pixel by the slot with the largest mask.
+
+    Args:
+      log_masks: [B, K, H, W, 1].
+
+    Returns:
+      uint8 [B, H, W, 3].
+    """
+    _check_rank("log_masks", log_masks, 5)
+    labels = np.argmax(np.asarray(log_masks)[..., 0], axis=1)
+    return mask_colors(log_masks.shape[1])[labels]
+
+
+def overlay(images: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
+    """Lays the label colours over the images.
+
+    Args:
+      images: float [B, H, W, 3] in [0, 1].
+      labels: integers [B, H, W], e.g. the argmax over slots.
+      alpha: weight of the colours, 0 (image only) to 1 (colours only).
+
+    Returns:
+      uint8 [B, H, W, 3].
+    """
+    _check_rank("images", images, 4)
+    if images.shape[:3] != labels.shape:
+        raise ValueError(f"labels have shape {labels.shape}, but images {images.shape}.")
+    colors = mask_colors(int(np.max(labels, initial=0)) + 1)[labels] / 255
+    return _to_uint8((1 - alpha) * np.asarray(images) + alpha * colors)
+
+
+def reconstruction_figure(
+    images: np.ndarray,
+    reconstruction: np.ndarray,
+    log_masks: np.ndarray,
+    components: np.ndarray,
+    log_masks_decoded: np.ndarray | None = None,
+    true_labels: np.ndarray | None = None,
+) -> Image.Image:
+    """A row an image: input, reconstruction, segmentations, and every slot's part of the picture.
+
+    A slot is shown where its mask is, on a checkerboard, framed in the colour that it has in the
+    segmentation. Of two kinds of masks the decoded ones cut out the slots, since they mix the
+    reconstruction.
+
+    Args:
+      images: float [B, H, W, 3] in [0, 1].
+      reconstruction: float [B, H, W, 3].
+      log_masks: inferred masks, [B, K, H, W, 1].
+      components: component means, [B, K, H, W, 3].
+      log_masks_decoded: masks drawn by the decoder, [B, K, H, W, 1], of models that have both.
+      true_labels: integers [B, H, W], drawn with the background (0) in black.
+
+    Returns:
+      RGB image; tiles are enlarged by a whole factor to at least 96 pixels.
+
+    Raises:
+      ValueError: wrong rank.
+    """
+    _check_rank("images", images, 4)
+    _check_rank("components", components, 5)
+    columns = [
+        _Column("input", _to_uint8(images)),
+        _Column("reconstruction", _to_uint8(reconstruction)),
+    ]
+    if true_labels is not None:
+        columns.append(_Column("true masks", _label_map(true_labels)))
+    if log_masks_decoded is None:
+        columns.append(_Column("segmentation", segmentation_map(log_masks)))
+    else:
+        columns.append(_Column("segmentation\n(attention)", segmentation_map(log_masks)))
+        columns.append(_Column("segmentation\n(decoded)", segmentation_map(log_masks_decoded)))
+    mixing = log_masks if log_masks_decoded is None else log_masks_decoded
+    return _grid(columns + _slot_columns(components, mixing))
+
+
+def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndarray) -> Image.Image:
+    """A row a sample from the prior: the sample, its segmentation, and every slot's part of it.
+
+    Args:
+      images: float [B, H, W, 3] in [0, 1].
+      components: [B, K, H, W, 3].
+      log_masks: [B, K, H, W, 1].
+
+    Returns:
+      RGB image, as `reconstruction_figure`.
+
+    Raises:
+      ValueError: wrong rank.
+    """
+    _check_rank("images", images, 4)
+    _check_rank("components", components, 5)
+    columns = [
+        _Column("sample", _to_uint8(images)),
+        _Column("segmentation", segmentation_map(log_masks)),
+    ]
+    return _grid(columns + _slot_columns(components, log_masks))
+
+
+def encode_png(image: Image.Image | np.ndarray) -> bytes:
+    """The bytes of a PNG file.
+
+    Args:
+      image: PIL image, or uint8 [H, W, 3] or [H, W].
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(path: str | os.PathLike[str], image: Image.Image | np.ndarray) -> None:
+    """Writes a PNG in one piece; arguments as in `files.write_atomically` and `encode_png`."""
+    write_atomically(path, encode_png(image))
+
+
+class _Column(NamedTuple):
+    caption: str
+    tiles: np.ndarray  # uint8 [B, H, W, 3].
+    frame_color: tuple[int, ...] = _PAPER_COLOR
+
+
+def _slot_columns(components: np.ndarray, log_masks: np.ndarray) -> list[_Column]:
+    """A column a slot: its component where its mask is, a checkerboard elsewhere."""
+    masks = np.exp(np.asarray(log_masks, np.float32))
+    visible = masks * components + (1 - masks) * _checkerboard(*components.shape[2:4])
+    return [
+        _Column(f"slot {slot + 1}", _to_uint8(visible[:, slot]), tuple(color))
+        for slot, color in enumerate(mask_colors(components.shape[1]).tolist())
+    ]
+
+
+def _checkerboard(height: int, width: int) -> np.ndarray:
+    """Eight squares along the shorter side, float [H, W, 1]."""
+    square = max(1, min(height, width) // 8)
+    row, column = np.mgrid[:height, :width] // square
+    return np.where((row + column) % 2, *_CHECKER_GRAYS)[..., None] / 255
+
+
+def _label_map(labels: np.ndarray) -> np.ndarray:
+    """Labels [B, H, W] as colours: the background (0) black, object 1 in the first colour."""
+    num_objects = int(np.max(labels, initial=0))
+    return np.concatenate([np.array([_BACKGROUND_COLOR], np.uint8), mask_colors(num_objects)])[
+        labels
+    ]
+
+
+def _grid(columns: Sequence[_Column]) -> Image.Image:
+    """Lays out captions over columns of enlarged tiles."""
+    num_rows, height, width, _ = columns[0].tiles.shape
+    factor = max(1, -(-_MIN_TILE // min(height, width)))
+    cell_width, cell_height = (factor * side + 2 * _FRAME for side in (width, height))
+    head = _LINE_HEIGHT * max(1 + column.caption.count("\n") for column in columns) + _GAP
+    figure = Image.new(
+        "RGB",
+        (
+            2 * _MARGIN + len(columns) * (cell_width + _GAP) - _GAP,
+            2 * _MARGIN + head + num_rows * (cell_height + _GAP) - _GAP,
+        ),
+        _PAPER_COLOR,
+    )
+    draw = ImageDraw.Draw(figure)
+    font = ImageFont.load_default(_FONT_SIZE)
+    for i, column in enumerate(columns):
+        left = _MARGIN + i * (cell_width + _GAP)
+        draw.multiline_text(
+            (left + cell_width / 2, _MARGIN + head - _GAP),
+            column.caption,
+            fill=_INK_COLOR,
+            font=font,
+            anchor="md",
+            align="center",
+        )
+        for j, tile in enumerate(column.tiles):
+            top = _MARGIN + head + j * (cell_height + _GAP)
+            cell = (left, top, left + cell_width - 1, top + cell_height - 1)
+            draw.rectangle(cell, fill=column.frame_color)
+            enlarged = Image.fromarray(tile.repeat(factor, axis=0).repeat(factor, axis=1))
+            figure.paste(enlarged, (left + _FRAME, top + _FRAME))
+    return figure
+
+
+def _to_uint8(images: np.ndarray) -> np.ndarray:
+    """Float [..., 3] to uint8; means may leave [0, 1], where the picture is cut."""
+    return np.round(255 * np.clip(np.asarray(images, np.float32), 0, 1)).astype(np.uint8)
+
+
+def _check_rank(name: str, array: np.ndarray, rank: int) -> None:
+    if array.ndim != rank:
+        raise ValueError(f"{name} must have {rank} axes, but has shape {array.shape}.")

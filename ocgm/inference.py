@@ -1,0 +1,144 @@
+"""Trained models from disk, ready to use; what the commands and notebooks build on."""
+
+import dataclasses
+import io
+import pathlib
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from ocgm import config as config_lib
+from ocgm import models, sharding
+from ocgm.checkpoint import CheckpointStore
+from ocgm.errors import CheckpointError, InputError
+from ocgm.files import write_atomically
+from ocgm.models.base import Outputs, Sample
+from ocgm.train_state import abstract_state, stream_keys
+
+# The small GENESIS-V2 that ships with the package.
+PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
+_EXPORT = "variables.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A model with its weights.
+
+    Attributes:
+      config: the experiment that made it.
+      model: the module.
+      variables: its variables.
+      step: number of updates that made them.
+    """
+
+    config: ml_collections.ConfigDict
+    model: nn.Module
+    variables: dict[str, Any]
+    step: int
+
+    def __call__(self, images: np.ndarray, seed: int = 0, **options: Any) -> Outputs:
+        """Infer slots and reconstruct.
+
+        Args:
+          images: [B, S, S, 3], uint8, or float in [0, 1].
+          seed: of latents and seed scores.
+          **options: of the model's call, such as `num_slots`, `dynamic_slots`, `deterministic`.
+
+        Raises:
+          InputError: wrong rank, channels, size, dtype or range.
+        """
+        images = check_images(images, self.config.model.image_size)
+        rngs = stream_keys(jax.random.key(seed))
+        apply = jax.jit(lambda v, x: self.model.apply(v, x, train=False, rngs=rngs, **options))
+        return apply(self.variables, images)
+
+    def sample(self, batch_size: int, seed: int = 0, num_slots: int | None = None) -> Sample:
+        """Draw scenes from the prior."""
+        rngs = stream_keys(jax.random.key(seed))
+        draw = jax.jit(
+            lambda v: self.model.apply(v, batch_size, num_slots, method="sample", rngs=rngs)
+        )
+        return draw(self.variables)
+
+
+def check_images(images: np.ndarray, image_size: int) -> jax.Array:
+    """float32 [B, S, S, 3] in [0, 1] from uint8 or float images.
+
+    Raises:
+      InputError: wrong rank, channels, size, dtype or range.
+    """
+    images = np.asarray(images)
+    expected = f"[B, {image_size}, {image_size}, 3]"
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(f"images have shape {list(images.shape)}; expected {expected}.")
+    if images.shape[1:3] != (image_size, image_size):
+        raise InputError(
+            f"images are {images.shape[1]}x{images.shape[2]}; this model takes {expected}. Crop and"
+            " resize them, or use `python -m ocgm.segment`, which does."
+        )
+    if images.dtype == np.uint8:
+        return jnp.asarray(images, jnp.float32) / 255.0
+    if not np.issubdtype(images.dtype, np.floating):
+        raise InputError(f"images are {images.dtype}; expected uint8, or float in [0, 1].")
+    if not np.isfinite(images).all():
+        raise InputError("images hold NaN or infinite values.")
+    if images.min() < 0.0 or images.max() > 1.0:
+        raise InputError(
+            f"float images must be in [0, 1]; these are in [{images.min():.4g}, {images.max():.4g}]."
+            " Divide 8-bit values by 255, or pass them as uint8."
+        )
+    return jnp.asarray(images, jnp.float32)
+
+
+def load(workdir: pathlib.Path, step: int | None = None) -> TrainedModel:
+    """The model of a run, or of an exported folder.
+
+    Args:
+      workdir: folder of a run, of an export, or `PRETRAINED`.
+      step: a step that the run saved; its newest sound checkpoint by default.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    config = config_lib.load(workdir)
+    model = models.build(config.model)
+    if (workdir / _EXPORT).exists():
+        return _load_export(workdir, config, model)
+    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
+    if not (workdir / "checkpoints").is_dir():
+        raise CheckpointError(f"{workdir} holds no checkpoint yet.")
+    with CheckpointStore(workdir) as checkpoints:
+        restored = checkpoints.restore(abstract_state(config, mesh), step=step)
+    if restored is None:
+        raise CheckpointError(f"{workdir} holds no checkpoint yet.")
+    for problem in restored.problems:
+        print(f"warning: {problem}", flush=True)
+    state = restored.state
+    variables = {"params": state.params, **state.model_state}
+    return TrainedModel(config, model, variables, restored.step)
+
+
+def export(trained: TrainedModel, folder: pathlib.Path) -> None:
+    """Write config.json and the variables alone, without optimiser state, as one npz."""
+    flat = flax.traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
+    write_atomically(folder / "config.json", config_lib.to_json(trained.config).encode())
+    buffer = io.BytesIO()
+    np.savez(buffer, step=trained.step, **flat)
+    write_atomically(folder / _EXPORT, buffer.getvalue())
+
+
+def _load_export(
+    folder: pathlib.Path, config: ml_collections.ConfigDict, model: nn.Module
+) -> TrainedModel:
+    try:
+        with np.load(folder / _EXPORT) as arrays:
+            flat = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # zipfile and NumPy raise several kinds for a damaged file.
+        raise CheckpointError(f"{folder / _EXPORT} cannot be read ({error}).") from error
+    step = int(flat.pop("step"))
+    return TrainedModel(config, model, flax.traverse_util.unflatten_dict(flat, sep="/"), step)

@@ -1,0 +1,33 @@
+"""Models by name. Adding one is a file, a line here and a config."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+import ml_collections
+
+from ocgm.errors import ConfigError
+from ocgm.models.genesis_v2 import GenesisV2
+
+_MODELS = {"genesis_v2": GenesisV2}
+
+
+def build(config: ml_collections.ConfigDict) -> nn.Module:
+    """The model that `config` (config.model) describes: `name` and the model's attributes.
+
+    Raises:
+      ConfigError: unknown model or field, or impossible values.
+    """
+    settings = dict(config)
+    name = settings.pop("name")
+    if name not in _MODELS:
+        raise ConfigError(f"config.model.name={name!r} is not one of {sorted(_MODELS)}.")
+    model = _MODELS[name]
+    known = {field.name for field in dataclasses.fields(model)} - {"parent", "name"}
+    if unknown := sorted(set(settings) - known):
+        raise ConfigError(
+            f"config.model has unknown field(s) {unknown}; {name} takes {sorted(known)}."
+        )
+    if "dtype" in settings:
+        settings["dtype"] = jnp.dtype(settings["dtype"])
+    return model(**settings)

@@ -1,0 +1,230 @@
+"""GENESIS-V2 (Engelcke, Parker Jones and Posner, NeurIPS 2021).
+
+Where the paper and the authors' code differ this follows the code; docs/genesis_v2.md lists the differences.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm import losses
+from ocgm.errors import ConfigError
+from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.modules import ic_sbp, torch_names
+from ocgm.modules.decoders import DeconvBroadcastDecoder
+from ocgm.modules.distributions import posterior_parameters, sample_gaussian
+from ocgm.modules.layers import Conv, Dense, coordinates
+from ocgm.modules.priors import AutoregressivePrior
+from ocgm.modules.unet import SUPPORTED_SIDES, ConvBlock, UNet
+
+_EMBEDDING_SIZE = 8
+
+
+class GenesisV2(nn.Module):
+    """GENESIS-V2: instance colouring stick-breaking attention and a slot-wise VAE.
+
+    Attributes:
+      num_slots: K, the largest number of slots.
+      image_size: side of the images; 32, 64 or 128.
+      feature_dim: width of the network and size of a slot's latent; a multiple of 8, at most 64.
+      kernel: IC-SBP kernel, "gaussian", "laplacian" or "epanechnikov".
+      semi_convolutional: add pixel coordinates to the embeddings, behind a gate that starts at zero.
+      autoregressive_prior: learn p(z_k | z_<k); otherwise N(0, I) for every slot.
+      mask_loss: add KL(attention masks || decoded masks) to the KL terms (section 3.4).
+      detach_mask_loss_target: no gradient from the mask loss to the decoded masks.
+      component_sigma: standard deviation of the pixel likelihood.
+      dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
+    """
+
+    num_slots: int
+    image_size: int
+    feature_dim: int = 64
+    kernel: str = "gaussian"
+    semi_convolutional: bool = True
+    autoregressive_prior: bool = True
+    mask_loss: bool = False
+    detach_mask_loss_target: bool = True
+    component_sigma: float = 0.7
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.image_size not in SUPPORTED_SIDES:
+            raise ConfigError(
+                f"genesis_v2: image_size={self.image_size} is not supported; use one of {SUPPORTED_SIDES}."
+            )
+        if self.feature_dim % 8 or not 8 <= self.feature_dim <= 64:
+            raise ConfigError(
+                f"genesis_v2: feature_dim={self.feature_dim} must be a multiple of 8 from 8 to 64."
+            )
+        if self.kernel not in ic_sbp.KERNELS:
+            raise ConfigError(f"genesis_v2: kernel={self.kernel!r} is not one of {ic_sbp.KERNELS}.")
+        if self.num_slots < 2:
+            raise ConfigError(f"genesis_v2: num_slots={self.num_slots}; at least 2 are needed.")
+        super().__post_init__()
+
+    def setup(self) -> None:
+        width, latent_size = self.feature_dim, self.feature_dim
+        self.encoder = UNet(width, dtype=self.dtype)
+        self.segmentation_head = ConvBlock(width, dtype=self.dtype)
+        self.embedding_head = Conv(_EMBEDDING_SIZE, 1)
+        if self.semi_convolutional:
+            self.embedding_gate = self.param("embedding_gate", nn.initializers.zeros, ())
+        self.log_kernel_sigma = self.param(
+            "log_kernel_sigma",
+            lambda key: jnp.log(ic_sbp.initial_kernel_sigma(self.kernel, self.num_slots)),
+        )
+        self.feature_block = ConvBlock(width, dtype=self.dtype)
+        self.feature_head = Conv(2 * latent_size, 1)
+        self.latent_norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+        self.latent_hidden = Dense(2 * latent_size)
+        self.latent_head = Dense(2 * latent_size)
+        # One decoder for all slots: [B, K, D] -> [B, K, H, W, 4].
+        self.decoder = nn.vmap(
+            DeconvBroadcastDecoder,
+            variable_axes={"params": None},
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )(self.image_size, width, out_features=4, dtype=self.dtype)
+        if self.autoregressive_prior:
+            self.prior = AutoregressivePrior(latent_size, hidden=4 * latent_size)
+
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        num_slots: int | None = None,
+        deterministic: bool = False,
+        dynamic_slots: bool = False,
+        seed_scores: jax.Array | None = None,
+    ) -> Outputs:
+        """Infer slots and reconstruct.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: no effect here (the model has no batch statistics); part of the contract.
+          num_slots: number of slots instead of the configured one.
+          deterministic: use posterior means instead of samples.
+          dynamic_slots: stop the IC-SBP early where little of an image is left (section 3.2; test time).
+          seed_scores: IC-SBP seed scores in [0, 1), [B, S, S]; drawn from the `seed_scores` stream if None.
+
+        Returns:
+          `Outputs`; `log_masks` are the IC-SBP's, `log_masks_decoded` the decoder's. KL terms: `latents` [B, K] and,
+          with `mask_loss`, `masks` [B].
+        """
+        num_slots = num_slots or self.num_slots
+        features = self.encoder(images)
+
+        # Attention masks from the IC-SBP.
+        if seed_scores is None:
+            seed_scores = jax.random.uniform(self.make_rng("seed_scores"), images.shape[:3])
+        log_masks, active, _ = ic_sbp.stick_breaking(
+            self.embed(features),
+            seed_scores,
+            jnp.exp(self.log_kernel_sigma),
+            kernel=self.kernel,
+            num_slots=num_slots,
+            dynamic_slots=dynamic_slots,
+        )
+
+        # Posterior of each slot from the features that its mask pools.
+        mean, sigma = self.infer(features, log_masks)
+        z = mean if deterministic else sample_gaussian(self.make_rng("latent"), mean, sigma)
+
+        # Likelihood under the decoded mixture.
+        components, log_masks_decoded = self.decode(z, active)
+        error = losses.mixture_negative_log_likelihood(
+            images, components, log_masks_decoded, self.component_sigma
+        )
+
+        # Divergence from the prior.
+        prior_mean, prior_sigma = self.prior(z) if self.autoregressive_prior else (0.0, 1.0)
+        kl_latents = losses.monte_carlo_kl(z, mean, sigma, prior_mean, prior_sigma)
+        kl = {"latents": jnp.where(active, kl_latents, 0.0)}
+        if self.mask_loss:
+            target = log_masks_decoded
+            if self.detach_mask_loss_target:
+                target = jax.lax.stop_gradient(target)
+            kl["masks"] = losses.categorical_mask_kl(log_masks, target, active)
+
+        return Outputs(
+            reconstruction=jnp.sum(jnp.exp(log_masks_decoded) * components, axis=1),
+            components=components,
+            log_masks=log_masks,
+            log_masks_decoded=log_masks_decoded,
+            slots=z,
+            active_slots=active,
+            reconstruction_error=error,
+            kl=kl,
+            latents={"slots": Latent(mean, sigma, z)},
+        )
+
+    def embed(self, features: jax.Array) -> jax.Array:
+        """Pixel embeddings [B, S, S, 8]; with semi-convolution the last two hold (y, x) (eq. 6)."""
+        embeddings = self.embedding_head(self.segmentation_head(features))
+        if not self.semi_convolutional:
+            return embeddings
+        side = self.image_size
+        offsets = jnp.pad(coordinates(side, side), ((0, 0), (0, 0), (_EMBEDDING_SIZE - 2, 0)))
+        return self.embedding_gate * embeddings + offsets[None]
+
+    def infer(self, features: jax.Array, log_masks: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Posterior mean and standard deviation, each [B, K, D], from masked average pooling (eq. 7)."""
+        features = self.feature_head(self.feature_block(features))
+        masks = jnp.exp(log_masks)
+        pooled = jnp.einsum("bkhwi,bhwd->bkd", masks, features)
+        pooled = pooled / (jnp.sum(masks, axis=(2, 3)) + 1e-5)
+        hidden = nn.relu(self.latent_hidden(self.latent_norm(pooled)))
+        return posterior_parameters(self.latent_head(hidden))
+
+    def decode(self, z: jax.Array, active: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Component means [B, K, S, S, 3] and log mixing weights [B, K, S, S, 1] of latents [B, K, D].
+
+        Slots that are not `active` [B, K] get no weight.
+        """
+        decoded = self.decoder(z).astype(jnp.float32)
+        components, mask_logits = nn.sigmoid(decoded[..., :3]), decoded[..., 3:]
+        mask_logits = jnp.where(active[..., None, None, None], mask_logits, ic_sbp.LOG_ZERO)
+        return components, nn.log_softmax(mask_logits, axis=1)
+
+    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+        """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
+        shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
+        z = jax.random.normal(self.make_rng("latent"), shape)
+        if self.autoregressive_prior:
+            z = self.prior.sample(z)
+        components, log_masks = self.decode(z, jnp.ones(shape[:2], bool))
+        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        return Sample(images, components, log_masks)
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        n = torch_names
+        colour_head = (
+            "att_process.colour_head.conv"
+            if self.semi_convolutional
+            else ("att_process.colour_head")
+        )
+        entries = [
+            *n.unet("encoder", "encoder", self.image_size, self.feature_dim),
+            n.same("att_process.log_sigma", "log_kernel_sigma"),
+            *n.conv(colour_head, "embedding_head"),
+            *n.conv_block("seg_head", "segmentation_head"),
+            *n.conv_block("feat_head.0", "feature_block"),
+            *n.conv("feat_head.1", "feature_head"),
+            *n.norm("z_head.0", "latent_norm"),
+            *n.dense("z_head.1", "latent_hidden"),
+            *n.dense("z_head.3", "latent_head"),
+            *n.conv("decoder_module.13", "decoder/output"),
+        ]
+        if self.semi_convolutional:
+            entries.append(n.same("att_process.colour_head.gate.gate", "embedding_gate"))
+        for i in range(4):
+            entries += n.transposed_conv(f"decoder_module.{3 * i + 1}", f"decoder/deconv_{i}")
+            entries += n.norm(f"decoder_module.{3 * i + 2}", f"decoder/norm_{i}")
+        if self.autoregressive_prior:
+            entries += n.lstm("prior_lstm", "prior/lstm")
+            entries += n.dense("prior_linear", "prior/head")
+        return entries

@@ -1,0 +1,49 @@
+"""Priors over the slots' latents."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ocgm.modules.distributions import prior_parameters
+from ocgm.modules.layers import LSTM, Dense
+
+
+class AutoregressivePrior(nn.Module):
+    """p(z_1) = N(0, I), p(z_k | z_<k) from an LSTM over the slots (GENESIS eq. 3, GENESIS-V2 eq. 4).
+
+    Attributes:
+      latent_size: D.
+      hidden: size of the LSTM's state.
+    """
+
+    latent_size: int
+    hidden: int
+
+    def setup(self) -> None:
+        self.lstm = LSTM(self.latent_size, self.hidden)
+        self.head = Dense(2 * self.latent_size)
+
+    def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Prior mean and standard deviation, each [B, K, D], of latents z [B, K, D]."""
+        mean, sigma = prior_parameters(self.head(self.lstm.scan(z[:, :-1])))
+        return (
+            jnp.concatenate([jnp.zeros_like(z[:, :1]), mean], axis=1),
+            jnp.concatenate([jnp.ones_like(z[:, :1]), sigma], axis=1),
+        )
+
+    def sample(self, noise: jax.Array) -> jax.Array:
+        """Ancestral sample z [B, K, D] made from standard normal noise [B, K, D]."""
+        lstm_step = self.lstm.step_function()
+        head = self.head.variables["params"]
+
+        def step(carry, noise_k):
+            state, z_previous = carry
+            state, h = lstm_step(state, z_previous)
+            mean, sigma = prior_parameters(h @ head["kernel"] + head["bias"])
+            z = mean + sigma * noise_k
+            return (state, z), z
+
+        first = noise[:, 0]
+        carry = (self.lstm.initial_state(noise.shape[0]), first)
+        _, rest = jax.lax.scan(step, carry, noise[:, 1:].swapaxes(0, 1))
+        return jnp.concatenate([first[:, None], rest.swapaxes(0, 1)], axis=1)

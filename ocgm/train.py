@@ -1,0 +1,181 @@
+"""Training: one loop for every model."""
+
+import pathlib
+import time
+
+import jax
+import ml_collections
+import numpy as np
+
+from ocgm import config as config_lib
+from ocgm import figures, models, sharding
+from ocgm.checkpoint import CheckpointStore
+from ocgm.data.pipeline import eval_batches, train_iterator
+from ocgm.data.prefetch import DevicePrefetcher
+from ocgm.errors import ConfigError, UserError
+from ocgm.evaluation import Evaluator, evaluation_figure
+from ocgm.signals import Interrupted, StopSignals
+from ocgm.train_state import TrainState, abstract_state, init_state, make_train_step
+from ocgm.writers import MetricWriter, ProgressLine
+
+
+class NonFiniteLossError(UserError):
+    """A loss or gradient was NaN or infinite."""
+
+
+def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str, float]:
+    """Train `config` in `workdir`, or go on where a run of the same config left off.
+
+    Writes config.json, metrics.jsonl, checkpoints/ and figures/.
+
+    Args:
+      config: an experiment; configs/common.py documents the fields.
+      workdir: the run's folder.
+
+    Returns:
+      The last evaluation's metrics.
+
+    Raises:
+      UserError: the config is impossible, the folder or the data cannot be used, or checkpoints cannot be read.
+      NonFiniteLossError: loss or gradient were not finite; the state before is saved in failed_state/.
+      Interrupted: SIGTERM or SIGINT came; the state is saved.
+    """
+    # ---- what runs, on what, in which folder
+    mesh = sharding.make_mesh(config.mesh)
+    check_batch_sizes(config, mesh)
+    model = models.build(config.model)
+    train_step = make_train_step(config, mesh)
+    host_batches = train_iterator(config.data, config.batch_size, config.seed)
+    batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
+    evaluator = Evaluator(
+        model, config.data.name, mesh, config.seed, config.evaluation.num_figure_images
+    )
+    config_lib.claim_workdir(workdir, config)
+    writer = MetricWriter(workdir)
+    progress = ProgressLine(config.num_train_steps, config.batch_size)
+
+    def report(step: int, metrics: dict[str, jax.Array]) -> None:
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        values |= progress.rates()
+        say(progress.format(step, values))
+        writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
+
+    def evaluate(step: int, state: TrainState) -> dict[str, float]:
+        held_out = eval_batches(
+            config.data, "validation", config.evaluation.batch_size, config.evaluation.num_images
+        )
+        variables = {"params": state.params, **state.model_state}
+        scores, images, outputs = evaluator.run(variables, held_out)
+        writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
+        picture = evaluation_figure(images, outputs)
+        figures.save_png(workdir / "figures" / f"step_{step:08d}.png", picture)
+        writer.images(step, {"eval/reconstruction": np.asarray(picture)})
+        say("  ".join([f"step {step:,} held-out", *(f"{k} {v:.4g}" for k, v in scores.items())]))
+        return scores
+
+    with StopSignals() as stop, CheckpointStore(workdir, config.checkpoint) as checkpoints:
+        # ---- start, or go on
+        state, step = start_or_resume(config, mesh, checkpoints, batches)
+        say(f"{num_parameters(state):,} parameters, {mesh.size} device(s), from step {step:,}")
+        deadline = time.monotonic() + (60 * config.max_train_minutes or float("inf"))
+        scores, to_report = None, None
+
+        # ---- train
+        while step < config.num_train_steps and time.monotonic() < deadline:
+            batches.reset_wait()
+            state, metrics = train_step(state, next(batches))
+            step += 1
+            progress.count(batches.wait_seconds)
+            if to_report:  # The device is busy with this step; fetch an earlier one's metrics.
+                report(*to_report)
+            to_report = (step, metrics) if step % config.log_every_steps == 0 else None
+            stopping = stop.requested(step)
+            saving = stopping or step % config.checkpoint.every_steps == 0
+            evaluating = step % config.evaluation.every_steps == 0
+            if to_report or saving or evaluating:
+                check_finite(state, step, config, workdir)
+            if evaluating:
+                scores = evaluate(step, state)
+                progress.skip()
+            if saving:
+                checkpoints.save(step, state, batches)
+            if stopping:
+                checkpoints.wait()
+                raise Interrupted(stop.name, step, workdir)
+
+        # ---- finish
+        if to_report:
+            report(*to_report)
+        check_finite(state, step, config, workdir)
+        checkpoints.save(step, state, batches)
+        if scores is None or step % config.evaluation.every_steps:
+            scores = evaluate(step, state)
+    writer.close()
+    return scores
+
+
+def say(line: str) -> None:
+    """Print on the first process only."""
+    if jax.process_index() == 0:
+        print(line, flush=True)
+
+
+def num_parameters(state: TrainState) -> int:
+    """Number of trained parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+
+def check_batch_sizes(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
+    """Check that batches can be split over the devices.
+
+    Raises:
+      ConfigError: they cannot.
+    """
+    for field, size in (
+        ("batch_size", config.batch_size),
+        ("evaluation.batch_size", config.evaluation.batch_size),
+    ):
+        if size % mesh.size:
+            raise ConfigError(
+                f"config.{field}={size} is not a multiple of the {mesh.size} devices."
+            )
+
+
+def start_or_resume(
+    config: ml_collections.ConfigDict,
+    mesh: jax.sharding.Mesh,
+    checkpoints: CheckpointStore,
+    batches: DevicePrefetcher,
+) -> tuple[TrainState, int]:
+    """State and step of the newest sound checkpoint, or fresh ones; moves `batches` to its position."""
+    abstract = abstract_state(config, mesh)
+    restored = checkpoints.restore(abstract, batches)
+    if restored is None:
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+        return jax.jit(lambda: init_state(config), out_shardings=shardings)(), 0
+    for problem in restored.problems:
+        say(f"warning: {problem}")
+    for folder in checkpoints.set_aside_after(restored.step):
+        say(f"warning: moved it to {folder}")
+    return restored.state, restored.step
+
+
+def check_finite(
+    state: TrainState, step: int, config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> None:
+    """Stop a run whose loss or gradient was not finite.
+
+    Raises:
+      NonFiniteLossError: after saving the state before the failing step.
+    """
+    if not int(state.failed):
+        return
+    failed_step = int(state.step)
+    with CheckpointStore(workdir / "failed_state", config.checkpoint) as failures:
+        failures.save(failed_step, state)
+    raise NonFiniteLossError(
+        f"The loss or its gradient was not finite at step {failed_step + 1:,} (noticed at step"
+        f" {step:,}). The state before it is in {workdir / 'failed_state'}; the run's checkpoints are"
+        " untouched. Lower config.optimizer.learning_rate or set config.optimizer.clip_norm, and"
+        " train in a new --workdir."
+    )

@@ -1,0 +1,150 @@
+"""The train state and the jitted step; both know models and objectives only by their contracts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from ocgm import models, objectives, optimizers, sharding
+from ocgm.models.base import Outputs
+
+# Random streams that models may draw from.
+STREAMS = ("latent", "seed_scores")
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that training changes; arrays only.
+
+    Attributes:
+      step: number of updates made, int32 scalar.
+      params: trained parameters.
+      model_state: collections that the forward pass updates, such as running statistics.
+      opt_state: optimiser state, which holds the objective's beta.
+      failed: whether a loss or gradient was not finite; from then on updates leave the state alone.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    opt_state: optax.OptState
+    failed: jax.Array
+
+
+def stream_keys(key: jax.Array) -> dict[str, jax.Array]:
+    """One key for each random stream."""
+    return {name: jax.random.fold_in(key, i) for i, name in enumerate(STREAMS)}
+
+
+def image_to_float(images: jax.Array) -> jax.Array:
+    """uint8 -> float32 in [0, 1]."""
+    return images.astype(jnp.float32) / 255.0
+
+
+def init_state(config: ml_collections.ConfigDict) -> TrainState:
+    """A fresh state from config and seed; to be traced by `jax.eval_shape` or jitted with shardings."""
+    model = models.build(config.model)
+    params_key, streams_key = jax.random.split(jax.random.key(config.seed))
+    side = config.model.image_size
+    variables = model.init(
+        {"params": params_key, **stream_keys(streams_key)},
+        jnp.zeros((1, side, side, 3)),
+        train=False,
+    )
+    params = variables.pop("params")
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        model_state=variables,
+        opt_state=optimizers.build(config).init(params),
+        failed=jnp.int32(0),
+    )
+
+
+def abstract_state(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> TrainState:
+    """Shapes, dtypes and shardings of the state; computes and allocates nothing."""
+    shapes = jax.eval_shape(lambda: init_state(config))
+    return jax.tree.map(
+        lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement),
+        shapes,
+        sharding.state_shardings(mesh, shapes),
+    )
+
+
+def loss_terms(outputs: Outputs, beta: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Training loss mean(reconstruction_error) + beta * KL, with KL terms summed over slots, and what to log."""
+    error = jnp.mean(outputs.reconstruction_error)
+    kl_terms = {name: jnp.sum(jnp.mean(term, axis=0)) for name, term in outputs.kl.items()}
+    kl = sum(kl_terms.values(), start=jnp.float32(0.0))
+    loss = error + beta * kl
+    metrics = {
+        "loss": loss,
+        "reconstruction_error": error,
+        "reconstruction_error_per_element": error / outputs.reconstruction[0].size,
+        "kl": kl,
+        "beta": beta,
+    }
+    if len(kl_terms) > 1:
+        metrics |= {f"kl_{name}": value for name, value in kl_terms.items()}
+    return loss, metrics
+
+
+def make_train_step(
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
+    """Jitted (state, batch) -> (state, metrics); the state is donated.
+
+    Batches hold `image` uint8 [B, S, S, 3]. Where a loss or gradient is not finite the state stays as it was before the
+    step and `failed` is set.
+    """
+    model, optimizer = models.build(config.model), optimizers.build(config)
+    state_shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
+    root = jax.random.key(config.seed)
+
+    def train_step(state: TrainState, batch: dict[str, jax.Array]):
+        rngs = stream_keys(jax.random.fold_in(root, state.step))
+        images = image_to_float(batch["image"])
+        beta = objectives.current_beta(state.opt_state)
+
+        def loss_function(params):
+            outputs, model_state = model.apply(
+                {"params": params, **state.model_state},
+                images,
+                train=True,
+                rngs=rngs,
+                mutable=list(state.model_state),
+            )
+            loss, metrics = loss_terms(outputs, beta)
+            return loss, (metrics, model_state)
+
+        grads, (metrics, model_state) = jax.grad(loss_function, has_aux=True)(state.params)
+        metrics["gradient_norm"] = optax.tree.norm(grads)
+        updates, opt_state = optimizer.update(
+            grads,
+            state.opt_state,
+            state.params,
+            reconstruction_error=metrics["reconstruction_error"],
+        )
+        new_state = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+            failed=state.failed,
+        )
+        sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+        sound &= state.failed == 0
+        new_state = jax.tree.map(lambda new, old: jnp.where(sound, new, old), new_state, state)
+        return new_state.replace(failed=jnp.int32(~sound)), metrics
+
+    return jax.jit(
+        train_step,
+        donate_argnames="state",
+        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        out_shardings=(state_shardings, sharding.replicated(mesh)),
+    )

@@ -1,0 +1,49 @@
+"""Fixtures of the data tests."""
+
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+
+from ocgm.data import prepare
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+
+
+def make_data_config(data_dir, **changes) -> ConfigDict:
+    config = ConfigDict(
+        {
+            "name": "multi_dsprites",
+            "variant": "plain",
+            "image_size": 64,
+            "data_dir": str(data_dir),
+            "sprites_path": "",
+            "num_examples": (20, 10, 12),
+        }
+    )
+    config.update(changes)
+    return config
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> pathlib.Path:
+    return FIXTURES
+
+
+@pytest.fixture(scope="session")
+def new_config():
+    return make_data_config
+
+
+@pytest.fixture(scope="session")
+def prepared_dir(tmp_path_factory) -> pathlib.Path:
+    """A data directory with a small Multi-dSprites."""
+    folder = tmp_path_factory.mktemp("datasets")
+    prepare(make_data_config(folder))
+    return folder
+
+
+@pytest.fixture
+def data_config(prepared_dir) -> ConfigDict:
+    """The `data` part of a config whose dataset is on disk."""
+    return make_data_config(prepared_dir)
