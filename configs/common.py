@@ -12,7 +12,7 @@ def data(name: str) -> ConfigDict:
     return ConfigDict(
         {
             "name": name,
-            "variant": "plain",  # of multi_dsprites: "plain", or "unique" colours in an image
+            "variant": "",  # "" means the dataset's first; multi_dsprites: "plain" or "unique" colours
             "image_size": image_size,
             "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
             "sprites_path": "",  # dSprites npz; "" renders the sprites analytically

@@ -3,6 +3,7 @@
 from absl import app, flags
 
 from ocgm import cli, inference
+from ocgm.files import write_atomically
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.")
 _OUTPUT = flags.DEFINE_string(
@@ -15,7 +16,11 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     trained = inference.load(cli.folder(_WORKDIR.value), _STEP.value)
-    inference.export(trained, cli.folder(_OUTPUT.value))
+    output = cli.folder(_OUTPUT.value)
+    inference.export(trained, output)
+    # The training curves go along: a report on the export shows them.
+    metrics = (cli.folder(_WORKDIR.value) / "metrics.jsonl").read_bytes()
+    write_atomically(output / "metrics.jsonl", metrics)
     print(f"wrote step {trained.step:,} to {_OUTPUT.value}")
 
 

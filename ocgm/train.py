@@ -10,6 +10,7 @@ import numpy as np
 from ocgm import config as config_lib
 from ocgm import figures, models, sharding
 from ocgm.checkpoint import CheckpointStore
+from ocgm.curves import read_metrics
 from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
@@ -56,7 +57,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
 
     def report(step: int, metrics: dict[str, jax.Array]) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        values |= progress.rates()
+        values |= progress.rates() | {"minutes": progress.minutes()}
         say(progress.format(step, values))
         writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
 
@@ -77,6 +78,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         # ---- start, or go on
         state, step = start_or_resume(config, mesh, checkpoints, batches)
         say(f"{num_parameters(state):,} parameters, {mesh.size} device(s), from step {step:,}")
+        progress.resume(read_metrics(workdir / "metrics.jsonl"), step)
         deadline = time.monotonic() + (60 * config.max_train_minutes or float("inf"))
         scores, to_report = None, None
 
@@ -85,7 +87,6 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
             batches.reset_wait()
             state, metrics = train_step(state, next(batches))
             step += 1
-            progress.count(batches.wait_seconds)
             if to_report:  # The device is busy with this step; fetch an earlier one's metrics.
                 report(*to_report)
             to_report = (step, metrics) if step % config.log_every_steps == 0 else None
@@ -93,7 +94,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
             saving = stopping or step % config.checkpoint.every_steps == 0
             evaluating = step % config.evaluation.every_steps == 0
             if to_report or saving or evaluating:
-                check_finite(state, step, config, workdir)
+                check_finite(state, step, config, workdir)  # Waits for the device.
+            progress.count(batches.wait_seconds)
             if evaluating:
                 scores = evaluate(step, state)
                 progress.skip()
@@ -110,6 +112,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         checkpoints.save(step, state, batches)
         if scores is None or step % config.evaluation.every_steps:
             scores = evaluate(step, state)
+    batches.close()
     writer.close()
     return scores
 

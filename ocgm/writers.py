@@ -59,24 +59,37 @@ class ProgressLine:
     Args:
       num_steps: step at which the run ends.
       batch_size: images a step.
+
     """
 
     def __init__(self, num_steps: int, batch_size: int):
         self._num_steps, self._batch_size = num_steps, batch_size
+        self._compiling, self._minutes_before = True, 0.0
         self._steps, self._seconds, self._wait = 0, 0.0, 0.0
-        self._now = time.monotonic()
+        self._start = self._now = time.monotonic()
+
+    def resume(self, series: dict[str, tuple[np.ndarray, np.ndarray]], step: int) -> None:
+        """Go on counting the time of a run whose metrics up to `step` are given as (steps, values)."""
+        steps, minutes = series.get("train/minutes", (np.zeros(0), np.zeros(0)))
+        self._minutes_before = float(np.max(minutes[steps <= step], initial=0.0))
+
+    def minutes(self) -> float:
+        """Time spent on the run so far, compilation and evaluation included."""
+        return self._minutes_before + (time.monotonic() - self._start) / 60
 
     def skip(self) -> None:
-        """Leave the time since the last call out of the speed (compilation, evaluation)."""
+        """Leave the time since the last call out of the speed (evaluation)."""
         self._now = time.monotonic()
 
     def count(self, wait_seconds: float) -> None:
         """Count one step, in which the loop waited so long for data."""
-        now = time.monotonic()
+        last, self._now = self._now, time.monotonic()
+        if self._compiling:  # The first step compiles; its time says nothing of the others'.
+            self._compiling = False
+            return
         self._steps += 1
-        self._seconds += now - self._now
+        self._seconds += self._now - last
         self._wait += wait_seconds
-        self._now = now
 
     def rates(self) -> dict[str, float]:
         """Speed since the last call; empty where nothing was counted."""

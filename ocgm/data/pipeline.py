@@ -41,8 +41,8 @@ def train_iterator(
       process_count: number of processes; JAX's by default.
 
     Returns:
-      Iterator of batches `{"image": uint8 [B / process_count, H, W, 3]}`. Its `get_state` and
-      `set_state` resume exactly; `grain.checkpoint.CheckpointSave` stores it.
+      Iterator of batches `{"image": uint8 [b, H, W, 3]}`, b = batch_size / process_count. Its
+      `get_state` and `set_state` resume exactly; `grain.checkpoint.CheckpointSave` stores it.
 
     Raises:
       UserError: see `prepare`; or if sizes do not fit.
@@ -77,10 +77,11 @@ def eval_batches(
       process_index: this process; JAX's by default.
       process_count: number of processes; JAX's by default.
 
-    Yields:
-      Batches of numpy arrays with b = B / process_count rows: `image` uint8 [b, H, W, 3], `masks`
-      uint8 [b, H, W], `num_objects` int32 [b], `valid` bool [b]. The last batch is filled up with
-      copies of the first image that are not valid; all processes get as many batches.
+    Returns:
+      Iterator of batches, dicts of arrays with b = batch_size / process_count rows: `image` uint8
+      [b, H, W, 3], `masks` uint8 [b, H, W], `num_objects` int32 [b], `valid` bool [b]. The last
+      batch is filled up with copies of the first image that are not valid, so that all processes
+      get the same number of batches.
 
     Raises:
       UserError: see `prepare`; or if sizes do not fit.

@@ -53,7 +53,7 @@ def test_one_stream(plain, unique):
     def color():
         return [scenes_lib._LEVELS[rng.randint(0, 4)] for _ in range(3)]
 
-    def skip_scene(unique):
+    def draw_scene(unique):
         colors = [color()]
         sprite = []
         for _ in range(rng.randint(1, 4)):
@@ -63,32 +63,32 @@ def test_one_stream(plain, unique):
                 colors[-1] = color()
         return colors, sprite
 
-    for variant, drawn in ((False, plain), (True, unique)):
-        for split, size in scenes_lib.SPLIT_SIZES.items():
-            for row in range(size):
-                colors, sprite = skip_scene(variant)
-                if row < 5:
-                    n = drawn[split].num_objects[row]
-                    assert n == len(sprite)
-                    np.testing.assert_array_equal(drawn[split].background[row], colors[0])
-                    np.testing.assert_array_equal(drawn[split].color[row, :n], colors[1:])
-                    np.testing.assert_array_equal(drawn[split].sprite[row, :n], sprite)
-                if variant and row == 5:
-                    break  # Only the first part of the unique variant is followed to its start.
-            if variant:
-                break
+    def check(scenes, size, unique):
+        for row in range(size):
+            colors, sprite = draw_scene(unique)
+            if row < 5:
+                n = scenes.num_objects[row]
+                assert n == len(sprite)
+                np.testing.assert_array_equal(scenes.background[row], colors[0])
+                np.testing.assert_array_equal(scenes.color[row, :n], colors[1:])
+                np.testing.assert_array_equal(scenes.sprite[row, :n], sprite)
+
+    for split, size in scenes_lib.SPLIT_SIZES.items():
+        check(plain[split], size, False)
+    check(unique["train"], 50_000, True)
+    check(unique["validation"], 5, True)
 
 
 def test_small_sets_are_prefixes(plain):
     small = scenes_lib.draw_scenes(False, (7, 3, 2))
-    for split, size in zip(scenes_lib.SPLIT_SIZES, (7, 3, 2)):
+    for split, size in zip(scenes_lib.SPLIT_SIZES, (7, 3, 2), strict=True):
         assert len(small[split]) == size
         assert_same_scenes(small[split], plain[split][:size])
 
 
 def colors_of(scenes: scenes_lib.Scenes):
-    for background, n, color in zip(scenes.background, scenes.num_objects, scenes.color):
-        yield [tuple(background), *map(tuple, color[:n])]
+    for row, n in enumerate(scenes.num_objects):
+        yield [tuple(scenes.background[row]), *map(tuple, scenes.color[row, :n])]
 
 
 def test_unique_colors(plain, unique):
@@ -106,9 +106,8 @@ def test_ranges(plain):
 
 
 def test_later_sprites_are_in_front():
-    # A full-size square in the middle, a small one on it, then the first again: all is covered.
-    big = 5 * 40_960 + 15 * 32 + 15
-    small = 15 * 32 + 15
+    # Squares with the same centre, 20 and 10 pixels wide.
+    big, small = 5 * 40_960, 0
     scenes = scenes_lib.Scenes(
         background=np.full((3, 3), 63, np.uint8),
         num_objects=np.array([2, 2, 3], np.int32),
@@ -126,7 +125,7 @@ def test_later_sprites_are_in_front():
     )
     assert rendered["visibility"].dtype == np.float32
     for image, label, background, color in zip(
-        rendered["image"], masks, scenes.background, scenes.color
+        rendered["image"], masks, scenes.background, scenes.color, strict=True
     ):
         np.testing.assert_array_equal(image, np.vstack([background, color])[label])
 
@@ -197,7 +196,7 @@ def test_config_errors(new_config, changes, message):
 
 @pytest.fixture
 def small_dsprites(monkeypatch, tmp_path):
-    """A dSprites file of 40 images, each the mirror image of ours, so that they can be told apart."""
+    """A dSprites file of 40 images: mirror images of ours, so that they can be told apart."""
     monkeypatch.setattr(sprites, "NUM_SPRITES", 40)
     images = scenes_lib.analytic_sprites(np.arange(40))[:, :, ::-1].astype(np.uint8)
     path = tmp_path / "dsprites.npz"
@@ -262,7 +261,7 @@ def test_killed_preparation_does_not_look_complete(new_config, tmp_path):
         # Stops where the training split is written and the others are not.
         "render = scenes.render_scenes\n"
         "def slow(part, *args):\n"
-        "    if len(part) == 2: print('half', flush=True); time.sleep(60)\n"
+        "    if len(part) == 2: print('half', file=sys.__stdout__, flush=True); time.sleep(60)\n"
         "    return render(part, *args)\n"
         "scenes.render_scenes = slow\n"
         f"prepare(ml_collections.ConfigDict({config.to_dict()!r}))\n"

@@ -1,0 +1,33 @@
+# Everything that a fresh machine needs is Python 3.11 or newer with venv; targets set up the rest.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+QUICKSTART_DIR ?= runs/quickstart
+
+# Compiled programs are kept between commands: compiling takes longer than the tests themselves.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
+
+.PHONY: quickstart test test-slow lint clean
+
+quickstart: $(VENV)/installed
+	$(RUN) -m experiments.quickstart --workdir=$(QUICKSTART_DIR)
+
+test: $(VENV)/installed
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/installed: setup.py ocgm/__init__.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocgm needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache *.egg-info

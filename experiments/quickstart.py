@@ -1,0 +1,136 @@
+"""Train, evaluate and look at a small GENESIS-V2: python -m experiments.quickstart --workdir=DIR.
+
+`make quickstart` runs this. Killed, it goes on where it was when started again. The folder gets a run like any other,
+and report.html beside it.
+"""
+
+import pathlib
+import time
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+from PIL import Image
+
+from ocgm import cli, figures, inference, report
+from ocgm import config as config_lib
+from ocgm.curves import read_metrics
+from ocgm.data.storage import prepare
+from ocgm.evaluate import evaluate
+from ocgm.train import train
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run and the page.")
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Held-out images to evaluate on.", 1)
+_DATA_LABEL = (
+    "Multi-dSprites as in the GENESIS paper, {variant} variant, made on this machine with analytically rendered"
+    " sprites and resized to {size}x{size}. Evaluation: the first {count} test images."
+)
+_INTRODUCTION = (
+    "A small GENESIS-V2 was trained on this machine without labels to take pictures apart into objects. The shipped"
+    " checkpoint comes from the same code and a longer training; both are evaluated on the same images."
+)
+
+
+def train_minutes(workdir: pathlib.Path) -> float:
+    """Minutes that training took, from the run's metrics."""
+    _, minutes = read_metrics(workdir / "metrics.jsonl")["train/minutes"]
+    return float(np.max(minutes))
+
+
+def summary_row(
+    trained: inference.TrainedModel, workdir: pathlib.Path, scores: dict[str, float]
+) -> dict[str, int | str | float]:
+    """What the table says of one model."""
+    return {
+        "steps": trained.step,
+        "training": f"{train_minutes(workdir):.1f} min",
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables)),
+        "ARI-FG (attention)": scores["ari_fg"],
+        "ARI-FG (decoded)": scores["ari_fg_decoded"],
+        "mSC-FG (attention)": scores["msc_fg"],
+        "mSC-FG (decoded)": scores["msc_fg_decoded"],
+        "error per element": scores["reconstruction_error_per_element"],
+        "mean squared error": scores["mean_squared_error"],
+    }
+
+
+def sample_picture(trained: inference.TrainedModel) -> Image.Image:
+    """Eight scenes from the prior."""
+    drawn = jax.device_get(trained.sample(8))
+    return figures.sample_figure(drawn.images, drawn.components, drawn.log_masks)
+
+
+def report_run(label: str, workdir: pathlib.Path, config: ml_collections.ConfigDict) -> report.Run:
+    goal = config.objective.goal if config.objective.name == "geco" else None
+    return report.Run(label, workdir / "metrics.jsonl", config_lib.to_json(config), goal)
+
+
+def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:
+    """The summary, one line a figure and one column a model."""
+    print(f"{'':22s}" + "".join(f"{label:>22s}" for label in rows))
+    for name in next(iter(rows.values())):
+        cells = (row[name] for row in rows.values())
+        texts = (f"{cell:.4f}" if isinstance(cell, float) else f"{cell}" for cell in cells)
+        print(f"{name:22s}" + "".join(f"{text:>22s}" for text in texts))
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
+    start = time.monotonic()
+    prepare(config.data)
+    print(f"data ready after {time.monotonic() - start:.0f} s", flush=True)
+    train(config, workdir)
+
+    models = {"this run": workdir, "shipped checkpoint": inference.PRETRAINED}
+    rows, pictures, runs, scores = {}, [], [], {}
+    for label, folder in models.items():
+        trained = inference.load(folder)
+        trained.config.data.data_dir = config.data.data_dir
+        scores[label], picture = evaluate(trained, num_images=_NUM_IMAGES.value)
+        samples = sample_picture(trained)
+        rows[label] = summary_row(trained, folder, scores[label])
+        runs.append(report_run(label.capitalize(), folder, trained.config))
+        stem = label.replace(" ", "_")
+        figures.save_png(workdir / f"{stem}_reconstructions.png", picture)
+        figures.save_png(workdir / f"{stem}_samples.png", samples)
+        pictures += [
+            report.Picture(
+                f"{label.capitalize()}: held-out images",
+                "Input, reconstruction, true masks, inferred masks and each slot's part.",
+                picture,
+            ),
+            report.Picture(
+                f"{label.capitalize()}: samples",
+                "Scenes drawn from the prior, their masks and each slot's part.",
+                samples,
+            ),
+        ]
+    page = workdir / "report.html"
+    variant = config.data.variant or "plain"
+    report.write_report(
+        page,
+        title="GENESIS-V2 quickstart",
+        introduction=_INTRODUCTION,
+        data_label=_DATA_LABEL.format(
+            variant=variant, size=config.data.image_size, count=_NUM_IMAGES.value
+        ),
+        summary_rows=rows,
+        runs=runs,
+        pictures=pictures,
+    )
+    print_table(rows)
+    print(f"pictures: {workdir}/*.png")
+    run, shipped = scores["this run"], scores["shipped checkpoint"]
+    print(
+        f"ari_fg={run['ari_fg']:.2f} msc_fg={run['msc_fg']:.2f}"
+        f" train_minutes={train_minutes(workdir):.1f}"
+        f" pretrained_ari_fg={shipped['ari_fg']:.2f} report={page}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,58 @@
+"""Package metadata; `pip install -e '.[report,test]'` is what the Makefile does."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "ocgm/__init__.py").read_text()).group(1)
+
+setup(
+    name="ocgm",
+    version=VERSION,
+    description="Object-centric generative models in JAX: GENESIS-V2 and its family",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["ocgm", "ocgm.*", "configs"]),
+    package_data={
+        "ocgm": ["pretrained/*/*"],
+        "ocgm.data": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
+    },
+    # Lower bounds are the versions the suite passes with.
+    install_requires=[
+        "absl-py>=2.5",
+        "array_record>=0.8.6",
+        "chex>=0.1.92",
+        "clu>=0.0.12",
+        "flax>=0.12.8",
+        "grain>=0.2.18",
+        "importlib_resources",  # tensorflow-datasets uses it and does not declare it
+        "jax>=0.10.2",
+        "jaxlib>=0.10.2",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12.8",
+        "pillow>=10.1",  # sized default font for the captions of figures
+        "tensorflow-datasets>=4.9.10",  # builders and data sources; TensorFlow itself is not needed
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "cuda12": ["jax[cuda12]"],
+        "tpu": ["jax[tpu]"],
+        "report": ["matplotlib>=3.8"],  # curves of the HTML report
+        "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
+        "torch": ["torch"],  # to read the authors' .pth files
+        "safetensors": ["safetensors"],
+        "test": ["matplotlib>=3.8", "pytest>=8", "ruff", "safetensors", "scikit-learn"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+)
