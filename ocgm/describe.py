@@ -5,9 +5,8 @@ from absl import app, flags
 from clu import parameter_overview
 from ml_collections import config_flags
 
-from ocgm import cli
+from ocgm import cli, models
 from ocgm import config as config_lib
-from ocgm import models
 from ocgm.torch_import import abstract_variables
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")

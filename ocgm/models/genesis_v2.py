@@ -3,6 +3,7 @@
 Where the paper and the authors' code differ this follows the code; docs/genesis_v2.md lists the differences.
 """
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -114,6 +115,7 @@ class GenesisV2(nn.Module):
           `Outputs`; `log_masks` are the IC-SBP's, `log_masks_decoded` the decoder's. KL terms: `latents` [B, K] and,
           with `mask_loss`, `masks` [B].
         """
+        chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         num_slots = num_slots or self.num_slots
         features = self.encoder(images)
 

@@ -90,13 +90,14 @@ class Conv(nn.Module):
 class UpsamplingConv(nn.Module):
     """Transposed convolution that doubles the side: [B, H, W, in] -> [B, 2H, 2W, features].
 
-    Equal to PyTorch's ConvTranspose2d with stride 2, padding (kernel_size - 1) / 2 and output padding 1. It is computed
-    as a stride-1 convolution to 4 * features channels and a depth-to-space move, because the weight gradient of the
-    dilated form is 15 to 75 times slower on XLA:CPU.
+    Equal to PyTorch's ConvTranspose2d with stride 2, padding (kernel_size - 1) / 2 and output padding 1. Each of the
+    2x2 output phases is a stride-1 convolution with the taps that reach it, and the phases are interleaved
+    (depth-to-space). On XLA:CPU the weight gradient of the dilated form is 15 to 75 times slower, and one convolution
+    to all phases at once, which needs zero taps, 1.5 times.
 
     Attributes:
       features: number of output channels.
-      kernel_size: side of the square kernel, 5.
+      kernel_size: side of the square kernel; 5, 9, ...
       dtype: dtype of the computation; parameters are float32.
     """
 
@@ -108,35 +109,31 @@ class UpsamplingConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         chex.assert_rank(x, 4)
         k, (batch, height, width, in_features) = self.kernel_size, x.shape
-        if k % 4 != 1:
-            raise ValueError(f"UpsamplingConv: kernel_size must be 1, 5, 9, ...; got {k}.")
+        if k % 4 != 1 or k < 5:
+            raise ValueError(f"UpsamplingConv: kernel_size must be 5, 9, ...; got {k}.")
         # PyTorch's fan_in of a transposed convolution counts the *output* channels.
         init = uniform_fan_in(self.features * k * k)
-        kernel = self.param("kernel", init, (k, k, in_features, self.features))
+        kernel = self.param("kernel", init, (k, k, in_features, self.features)).astype(self.dtype)
         bias = self.param("bias", init, (self.features,))
-        x = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            _phase_kernel(kernel).astype(self.dtype),
-            window_strides=(1, 1),
-            padding="SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        x = x.reshape(batch, height, width, 2, 2, self.features)
+        x = x.astype(self.dtype)
+        # Output pixel 2j + r takes input pixel i through tap 2j + r - 2i + p with p = (k - 1) / 2
+        # even: the taps of phase r have its parity and run backwards as i grows.
+        reach = (k - 1) // 4
+        kernel, padding = kernel[::-1, ::-1], ((reach, reach), (reach - 1, reach))
+        phases = [
+            jax.lax.conv_general_dilated(
+                x,
+                kernel[row::2, column::2],
+                window_strides=(1, 1),
+                padding=(padding[row], padding[column]),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            for row in (0, 1)
+            for column in (0, 1)
+        ]
+        x = jnp.stack(phases, axis=3).reshape(batch, height, width, 2, 2, self.features)
         x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, self.features)
         return x + bias.astype(self.dtype)
-
-
-def _phase_kernel(kernel: jax.Array) -> jax.Array:
-    """Stride-1 kernel [(k+1)/2, (k+1)/2, I, 4*O] whose output channels are the 2x2 output phases.
-
-    Output pixel 2j + r takes input pixel i through tap 2j + r - 2i + p with p = (k - 1) / 2 even, so the taps of phase r
-    are those of parity r, visited backwards as i grows.
-    """
-    k, _, in_features, features = kernel.shape
-    taps = (k + 1) // 2
-    kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    kernel = kernel.reshape(taps, 2, taps, 2, in_features, features)[::-1, :, ::-1]
-    return kernel.transpose(0, 2, 4, 1, 3, 5).reshape(taps, taps, in_features, 4 * features)
 
 
 def group_norm(dtype: DTypeLike, name: str | None = None) -> nn.GroupNorm:

@@ -1,0 +1,75 @@
+"""What all tests share: JAX's settings, a tiny experiment and one finished run of it."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+# Before anything imports JAX; subprocesses of the tests inherit it.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+import jax
+import ml_collections
+import pytest
+from absl import flags
+
+from configs import common
+from ocgm import train
+from ocgm.inference import TrainedModel, load
+
+flags.FLAGS.mark_as_parsed()
+
+
+def pytest_report_header() -> str:
+    return f"jax {jax.__version__}, cache {jax.config.jax_compilation_cache_dir}"
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
+    """Makes configs of a GENESIS-V2 that trains in seconds; keyword arguments are dotted fields."""
+    data_dir = str(tmp_path_factory.mktemp("data"))
+
+    def make(**changes: object) -> ml_collections.ConfigDict:
+        config = common.genesis_v2("multi_dsprites")
+        config.update_from_flattened_dict(
+            {
+                "batch_size": 8,
+                "num_train_steps": 40,
+                "log_every_steps": 1,
+                "model.num_slots": 3,
+                "model.feature_dim": 8,
+                "data.image_size": 32,
+                "data.data_dir": data_dir,
+                "data.num_examples": (48, 16, 16),
+                "optimizer.learning_rate": 1e-3,
+                "evaluation.every_steps": 20,
+                "evaluation.num_images": 12,
+                "evaluation.batch_size": 8,
+                "evaluation.num_figure_images": 2,
+                "checkpoint.every_steps": 5,
+                "checkpoint.keep": 100,
+                "checkpoint.keep_every_steps": 0,
+            }
+        )
+        config.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+        return config
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reference_run(tiny_config, tmp_path_factory) -> pathlib.Path:
+    """Folder of an uninterrupted run of the tiny config; tests must not change it."""
+    folder = tmp_path_factory.mktemp("reference_run")
+    train.train(tiny_config(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(reference_run) -> TrainedModel:
+    """The model of the reference run."""
+    return load(reference_run)

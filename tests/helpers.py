@@ -1,0 +1,118 @@
+"""Running the commands as a user does, and reading what runs left behind."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+from unittest import mock
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+
+from ocgm import config as config_lib
+from ocgm import sharding, train_state
+from ocgm.checkpoint import CheckpointStore
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a command ended and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def command(name: str, *arguments: object) -> Result:
+    """Run `python -m ocgm.NAME ARGUMENTS` in this process, which saves its start."""
+    argv = [f"ocgm.{name}", *map(str, arguments)]
+    known = set(flags.FLAGS)
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", argv),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            sys.modules.pop(f"ocgm.{name}", None)
+            runpy.run_module(f"ocgm.{name}", run_name="__main__", alter_sys=True)
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        finally:
+            for flag in set(flags.FLAGS) - known:
+                delattr(flags.FLAGS, flag)
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def start(*arguments: object, devices: int = 2, **options) -> subprocess.Popen:
+    """Start `python ARGUMENTS` in the repository's root; its output is text."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen, seconds: float = 300) -> Result:
+    """Wait for a process."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return Result(process.returncode, out, err)
+
+
+def write_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
+    """A config file, as --config takes it, of a config."""
+    path = folder / "config.py"
+    path.write_text(
+        "from ml_collections import ConfigDict\n\n\n"
+        f"def get_config():\n    return ConfigDict({config.to_dict()!r})\n"
+    )
+    return path
+
+
+def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
+    """Everything in a run's newest checkpoint, or the one of `step`: host arrays by path, and data position."""
+    config = config_lib.load(workdir)
+    mesh = sharding.make_mesh(config.mesh)
+    with CheckpointStore(workdir) as checkpoints:
+        step = checkpoints.steps()[-1] if step is None else step
+        restored = checkpoints.restore(train_state.abstract_state(config, mesh), step=step)
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
+    content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):
+        content[file.name] = json.loads(file.read_text())
+    return content
+
+
+def assert_same(actual: dict[str, object], expected: dict[str, object]) -> None:
+    """The same names, and values of the same bits."""
+    assert actual.keys() == expected.keys()
+    different = [
+        name
+        for name, value in expected.items()
+        if np.asarray(actual[name]).tobytes() != np.asarray(value).tobytes()
+        if actual[name] != value or isinstance(value, np.ndarray | np.generic)
+    ]
+    assert not different
+
+
+def metrics_of(workdir: pathlib.Path, name: str) -> dict[int, float]:
+    """Values of one metric by step, from metrics.jsonl."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return {row["step"]: row[name] for row in map(json.loads, lines) if name in row}

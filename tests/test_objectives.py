@@ -1,0 +1,192 @@
+"""Who sets beta: GECO against the trace of the authors' code, fixed weights and warm-ups."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from ocgm import objectives, optimizers
+from ocgm.errors import ConfigError
+
+_GOAL_64 = 0.5655 * 3 * 64**2
+
+
+def follow(transform, errors):
+    """Beta that each error's loss used, and beta and error average after it."""
+    state, rows = transform.init({}), []
+    for error in errors:
+        used = objectives.current_beta(state)
+        _, state = transform.update({}, state, reconstruction_error=jnp.float32(error))
+        rows.append((float(used), float(state.error_average), float(state.beta)))
+    return rows
+
+
+def decimals(value: str) -> int:
+    return len(value.partition(".")[2])
+
+
+# Error, loss with KL = 100, error average after, beta after: as the authors' code prints them.
+TRACES = {
+    "above_goal": [
+        ("9000", "9100", "9000", "0.9796976"),
+        ("8000", "8097.96976", "8990", "0.9599033"),
+        ("7000", "7095.99033", "8970.1", "0.9406962"),
+        ("6000", "6094.06962", "8940.399", "0.9221472"),
+    ],
+    "below_goal": [
+        ("6900", "7000", "6900", "1.0048984"),
+        ("6900", "7000.48984", "6900", "1.0098207"),
+        ("6950", "7050.98207", "6900.5", "1.0147164"),
+    ],
+}
+
+
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+def test_geco_trace(trace, jit):
+    geco = objectives.build(common.geco(), image_size=64)
+    if jit:
+        geco = optax.GradientTransformationExtraArgs(geco.init, jax.jit(geco.update))
+    rows = follow(geco, [float(error) for error, *_ in trace])
+    for (error, loss, average, beta), (used, average_after, beta_after) in zip(
+        trace, rows, strict=True
+    ):
+        # A printed digit may hide half a unit; float32 adds 6e-8 of the value.
+        assert abs(beta_after - float(beta)) < 0.5 * 10 ** -decimals(beta) + 2e-7
+        assert abs(float(error) + 100 * used - float(loss)) < 2e-5
+        np.testing.assert_allclose(average_after, float(average), rtol=2e-7)
+
+
+def test_geco_first_update_takes_the_error_as_average():
+    geco = objectives.geco(goal=100.0, step_size=1e-5)
+    state = geco.init({})
+    assert (state.beta, state.error_average, state.step) == (1.0, 0.0, 0)
+    (_, first, _), (_, second, _) = follow(geco, [500.0, 0.0])
+    assert first == 500.0
+    np.testing.assert_allclose(second, 495.0, rtol=1e-6)
+
+
+def test_geco_speeds_up_only_below_the_goal():
+    above, below, at = (
+        follow(objectives.geco(goal=1000.0, step_size=1e-4), [error])[0][2]
+        for error in (1100.0, 900.0, 1000.0)
+    )
+    np.testing.assert_allclose(np.log(above), -1e-4 * 100, rtol=1e-4)
+    np.testing.assert_allclose(np.log(below), 10 * 1e-4 * 100, rtol=1e-4)
+    assert at == 1.0
+
+
+@pytest.mark.parametrize("error,bound", [(1e7, 0.5), (-1e7, 2.0)])
+def test_geco_clamps(error, bound):
+    geco = objectives.geco(goal=0.0, step_size=1.0, min_beta=0.5, max_beta=2.0)
+    assert [row[2] for row in follow(geco, [error, error])] == [bound, bound]
+
+
+def test_geco_default_bounds():
+    lowest, highest = (
+        follow(objectives.geco(goal=0.0, step_size=1.0), [error] * 3)[-1][2]
+        for error in (1e3, -1e3)
+    )
+    np.testing.assert_allclose([lowest, highest], [1e-10, 1e10], rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_geco_scales_with_the_image(side):
+    """The same error per element above the goal; the step size is per nat at 64x64."""
+    goal = _GOAL_64 * side**2 / 64**2
+    geco = objectives.build(common.geco(), side)
+    (_, _, at_goal), (_, _, above) = follow(geco, [goal])[0], follow(geco, [goal + 1000.0])[0]
+    np.testing.assert_allclose(at_goal, 1.0, atol=2e-6)
+    np.testing.assert_allclose(np.log(above), -1e-5 * 64**2 / side**2 * 1000, rtol=1e-4)
+
+
+def test_elbo_fixed():
+    state = (elbo := objectives.build(common.elbo(beta=0.25), 64)).init({})
+    for _ in range(3):
+        assert objectives.current_beta(state) == 0.25
+        _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
+
+
+def test_elbo_warm_up():
+    state = (elbo := objectives.build(common.elbo(beta=0.5, warmup_steps=4), 64)).init({})
+    betas = []
+    for _ in range(7):
+        betas.append(float(objectives.current_beta(state)))
+        _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
+    assert betas == [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("config", [common.geco(), common.elbo(), common.elbo(0.5, 10)])
+def test_gradients_pass_through(config):
+    grads = {"a": jnp.arange(3.0), "b": jnp.float32(-1.0)}
+    objective = objectives.build(config, 64)
+    updates, _ = objective.update(
+        grads, objective.init(grads), grads, reconstruction_error=jnp.float32(9000.0)
+    )
+    assert updates["a"] is grads["a"]
+    assert updates["b"] is grads["b"]
+
+
+def test_error_has_no_gradient():
+    geco = objectives.build(common.geco(), 64)
+
+    def beta_after(error):
+        return geco.update({}, geco.init({}), reconstruction_error=error)[1].beta
+
+    assert jax.grad(beta_after)(jnp.float32(9000.0)) == 0.0
+
+
+def test_unknown_objective():
+    with pytest.raises(ConfigError, match="objective.name='gecko' is not one of 'geco', 'elbo'"):
+        objectives.build(ConfigDict({"name": "gecko"}), 64)
+
+
+# ---- the whole optimiser
+
+
+def optimizer(**changes):
+    config = common.experiment(ConfigDict({}), common.data("multi_dsprites"))
+    config.optimizer.update(changes)
+    return optimizers.build(config)
+
+
+def test_optimizer_state_holds_beta():
+    params = {"w": jnp.ones(3)}
+    rule = optimizer()
+    state = rule.init(params)
+    assert objectives.current_beta(state) == 1.0
+    updates, state = rule.update(
+        {"w": jnp.float32([1.0, -2.0, 3.0])}, state, params, reconstruction_error=jnp.float32(9000)
+    )
+    np.testing.assert_allclose(objectives.current_beta(state), 0.9796976, atol=2e-7)
+    np.testing.assert_allclose(updates["w"], [-1e-4, 1e-4, -1e-4], rtol=1e-4)  # Adam's first step
+
+
+def test_learning_rate_schedules():
+    config = common.adam(1.0)
+    assert optimizers.learning_rate_schedule(config)(1000) == 1.0
+    config.warmup_steps = 10
+    rate = optimizers.learning_rate_schedule(config)
+    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(99)], [0, 0.5, 1, 1])
+    config.decay_steps = 110
+    rate = optimizers.learning_rate_schedule(config)
+    np.testing.assert_allclose(
+        [rate(5), rate(10), rate(60), rate(110)], [0.5, 1, 0.5, 0], atol=1e-6
+    )
+
+
+def test_clipping():
+    rule = optimizer(name="rmsprop", learning_rate=1.0, clip_norm=0.5)
+    params = {"w": jnp.zeros(2)}
+    grads = {"w": jnp.float32([30.0, 40.0])}
+    _, state = rule.update(grads, rule.init(params), params, reconstruction_error=jnp.float32(1.0))
+    # The average of squares starts at 0 and saw the clipped gradient (0.3, 0.4).
+    np.testing.assert_allclose(optax.tree.get(state, "nu")["w"], [9e-4, 16e-4], rtol=1e-4)
+
+
+def test_unknown_optimizer():
+    with pytest.raises(ConfigError, match="optimizer.name='sgd' is not 'adam' or 'rmsprop'"):
+        optimizer(name="sgd")
