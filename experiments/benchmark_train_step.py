@@ -6,6 +6,7 @@ that shares need not add up to one. Numbers of different machines, or of a busy 
 within one run.
 """
 
+import contextlib
 import resource
 import statistics
 import time
@@ -98,8 +99,8 @@ def input_seconds(config, mesh, repeats: int) -> float | None:
     except UserError as error:
         print(f"input not timed: {str(error).splitlines()[0]}")
         return None
-    batches = DevicePrefetcher(host, sharding.batch_sharding(mesh))
-    return median_seconds(lambda: next(batches), repeats)
+    with contextlib.closing(DevicePrefetcher(host, sharding.batch_sharding(mesh))) as batches:
+        return median_seconds(lambda: next(batches), repeats)
 
 
 def peak_memory_gib() -> tuple[float, str]:

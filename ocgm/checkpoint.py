@@ -1,11 +1,15 @@
 """Saving and restoring runs. All use of Orbax is in this file.
 
-A checkpoint holds the train state, the position of the data iterator and a digest of the state's bits. The digest is
-checked after reading, so a damaged file is noticed even where the storage format would not notice.
+A checkpoint holds the train state, the position of the data iterator and digests of both. The digests are checked after
+reading, so a damaged file is noticed even where the storage format would not notice.
 """
 
+import contextlib
 import dataclasses
+import json
 import pathlib
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import grain.checkpoint
@@ -13,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from ocgm.errors import CheckpointError
@@ -60,27 +65,38 @@ class CheckpointStore:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.close()  # waits for a save in progress
+        with self._saving():
+            self._manager.close()  # waits for a save in progress
 
     def steps(self) -> list[int]:
         """Steps that were saved, in order."""
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: Any, data_iterator: Any | None = None) -> None:
-        """Save in the background; a save that is in progress is waited for first."""
+        """Save in the background; a save that is in progress is waited for first.
+
+        Raises:
+          CheckpointError: this one, or the one in progress, could not be saved.
+        """
         if step in self._manager.all_steps():
             return
-        items = {
-            "state": ocp.args.StandardSave(state),
-            "digest": ocp.args.JsonSave({"digest": int(digest(state))}),
-        }
+        digests = {"digest": int(digest(state)), "position_digest": None}
+        items = {"state": ocp.args.StandardSave(state)}
         if data_iterator is not None:
+            digests["position_digest"] = _position_digest(data_iterator)
             items["data"] = grain.checkpoint.CheckpointSave(data_iterator)
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        items["digest"] = ocp.args.JsonSave(digests)
+        with self._saving():
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def wait(self) -> None:
-        """Wait until the last save is on disk."""
-        self._manager.wait_until_finished()
+        """Wait until the last save is on disk.
+
+        Raises:
+          CheckpointError: it could not be saved.
+        """
+        with self._saving():
+            self._manager.wait_until_finished()
 
     def restore(
         self, abstract_state: Any, data_iterator: Any | None = None, step: int | None = None
@@ -89,7 +105,8 @@ class CheckpointStore:
 
         Args:
           abstract_state: shapes, dtypes and shardings of the state.
-          data_iterator: moved to the position at which the checkpoint was saved, if given.
+          data_iterator: moved to the position at which the checkpoint was saved, if given; left alone where the
+            checkpoint has no position, as imported ones have not.
           step: read this one and no other.
 
         Raises:
@@ -121,30 +138,52 @@ class CheckpointStore:
 
     def set_aside_after(self, step: int) -> list[pathlib.Path]:
         """Move checkpoints newer than `step` to checkpoints_damaged/, so that their steps can be saved again."""
-        moved = []
+        targets = {}
         for newer in [s for s in self.steps() if s > step]:
             target = self._folder.with_name("checkpoints_damaged") / str(newer)
             while target.exists():
                 target = target.with_name(target.name + "_again")
+            targets[newer] = target
+        if targets:
+            # The first process moves them, while the others neither look for targets nor read.
+            multihost_utils.sync_global_devices("targets of damaged checkpoints")
             if jax.process_index() == 0:
-                target.parent.mkdir(exist_ok=True)
-                (self._folder / str(newer)).rename(target)
-            moved.append(target)
-        if moved:
+                for newer, target in targets.items():
+                    target.parent.mkdir(exist_ok=True)
+                    (self._folder / str(newer)).rename(target)
+            multihost_utils.sync_global_devices("damaged checkpoints moved")
             self._manager.reload()
-        return moved
+        return list(targets.values())
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise many kinds.
+            full = "No space left" in str(error)
+            reason = "No space left on device" if full else _first_line(error)
+            raise CheckpointError(
+                f"A checkpoint could not be saved in {self._folder} ({reason}). Those before it are"
+                " sound: mend the cause and start the same command again."
+            ) from error
 
     def _read(self, step: int, abstract_state: Any, data_iterator: Any | None) -> Any:
-        items = {
-            "state": ocp.args.StandardRestore(abstract_state),
-            "digest": ocp.args.JsonRestore(),
-        }
-        if data_iterator is not None:
+        args = ocp.args.Composite(digest=ocp.args.JsonRestore())
+        digests = self._manager.restore(step, args=args)["digest"]
+        items = {"state": ocp.args.StandardRestore(abstract_state)}
+        if data_iterator is not None and digests["position_digest"] is not None:
             items["data"] = grain.checkpoint.CheckpointRestore(data_iterator)
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-        if int(digest(restored["state"])) != restored["digest"]["digest"]:
-            raise ValueError("its contents do not match the digest saved with them")
-        return restored["state"]
+        state = self._manager.restore(step, args=ocp.args.Composite(**items))["state"]
+        found = {"digest": int(digest(state))}
+        if "data" in items:
+            found["position_digest"] = _position_digest(data_iterator)
+        if any(value != digests[name] for name, value in found.items()):
+            raise ValueError("its contents do not match the digests saved with them")
+        return state
+
+
+def _position_digest(data_iterator: Any) -> int:
+    return zlib.crc32(json.dumps(data_iterator.get_state(), sort_keys=True).encode())
 
 
 @jax.jit

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging as python_logging
 import pathlib
 import sys
 from collections.abc import Callable
@@ -18,21 +19,37 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     def wrapped(argv: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # Orbax tells every transfer.
+            # Orbax tells every transfer and, of a save that fails, every array; so does asyncio.
+            logging.set_verbosity(logging.FATAL)
+            python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
         try:
             main(argv)
         except UserError as error:
             message, status = str(error), error.exit_status
+        except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
+            message, status = "interrupted.", 130
         except OSError as error:  # A full disk, a folder that went away.
-            if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            if "Failed loading config file" in str(error):  # ml_collections tells it on first use.
+                message, status = f"--config: {str(error).splitlines()[-1].strip()}", 1
+            elif error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+                message, status = f"cannot write: {error}", 1
+            else:
                 raise
-            message, status = f"cannot write: {error}", 1
         else:
             return
         print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(status)
 
-    app.run(wrapped)
+    app.run(wrapped, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        return app.parse_flags_with_usage(argv)
+    # What ml_collections raises for config fields that do not exist or have another type.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        sys.exit(1)
 
 
 def folder(value: str) -> pathlib.Path:

@@ -60,24 +60,13 @@ def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         raise ConfigError(f"{path} is not valid JSON ({error}).") from error
 
 
-def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Make `workdir` this run's, or check that it already is.
+def check_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Check that `workdir` holds no run, or one of the same config; writes nothing.
 
     Raises:
-      ConfigError: it cannot be written, or holds a run with another config.
+      ConfigError: it holds a run with another config.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_atomically(workdir / ".writable", b"x" * 4096)
-        (workdir / ".writable").unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"--workdir={workdir} cannot be written: {error.strerror}. Give a folder that you may"
-            " write to, on a disk with free space."
-        ) from error
-    path = workdir / "config.json"
-    if not path.exists():
-        write_atomically(path, to_json(config).encode())
+    if not (workdir / "config.json").exists():
         return
     old, new = flatten(load(workdir)), flatten(config)
     differences = [
@@ -91,4 +80,19 @@ def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
             + "\n  ".join(differences)
             + "\nGo on with that run's settings, or give another --workdir."
         )
-    write_atomically(path, to_json(config).encode())
+
+
+def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Make `workdir` this run's.
+
+    Raises:
+      ConfigError: it cannot be written, or holds a run with another config.
+    """
+    check_workdir(workdir, config)
+    try:
+        write_atomically(workdir / "config.json", to_json(config).encode())
+    except OSError as error:
+        raise ConfigError(
+            f"--workdir={workdir} cannot be written: {error.strerror}. Give a folder that you may"
+            " write to, on a disk with free space."
+        ) from error

@@ -81,6 +81,8 @@ class Evaluator:
         return {name: float(total / count) for name, total in totals.items()}, first, outputs
 
     def _evaluate_batch(self, variables, batch, key):
+        # As in the train step: whole parameters, and only the batch is split.
+        variables = jax.lax.with_sharding_constraint(variables, sharding.replicated(self._mesh))
         images = image_to_float(batch["image"])
         outputs = self._model.apply(
             variables, images, train=False, rngs=stream_keys(key), **self._options

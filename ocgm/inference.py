@@ -81,6 +81,8 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
             f"images are {images.shape[1]}x{images.shape[2]}; this model takes {expected}. Crop and"
             " resize them, or use `python -m ocgm.segment`, which does."
         )
+    if not len(images):
+        raise InputError(f"there is no image in {list(images.shape)}; expected {expected}.")
     if images.dtype == np.uint8:
         return jnp.asarray(images, jnp.float32) / 255.0
     if not np.issubdtype(images.dtype, np.floating):

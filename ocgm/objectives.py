@@ -1,8 +1,8 @@
 """Objectives: loss = mean(reconstruction_error) + beta * mean(KL), and who sets beta.
 
-Each objective is an optax transform that passes gradients through and owns beta: the optimiser state holds it, the train
-step reads it before the gradient, and `update(..., reconstruction_error=...)` moves it on. So it is saved, restored and
-sharded like the rest of the optimiser.
+Each objective is an optax transform that passes gradients through and owns beta: the optimiser state holds it, the
+train step reads it before the gradient, and `update(..., reconstruction_error=...)` moves it on. So it is saved,
+restored and sharded like the rest of the optimiser.
 """
 
 from typing import NamedTuple

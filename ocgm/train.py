@@ -1,5 +1,7 @@
 """Training: one loop for every model."""
 
+import contextlib
+import functools
 import pathlib
 import time
 
@@ -17,7 +19,7 @@ from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation import Evaluator, evaluation_figure
 from ocgm.signals import Interrupted, StopSignals
 from ocgm.train_state import TrainState, abstract_state, init_state, make_train_step
-from ocgm.writers import MetricWriter, ProgressLine
+from ocgm.writers import MetricWriter, NullWriter, ProgressLine
 
 
 class NonFiniteLossError(UserError):
@@ -44,15 +46,25 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     # ---- what runs, on what, in which folder
     mesh = sharding.make_mesh(config.mesh)
     check_batch_sizes(config, mesh)
+    config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     model = models.build(config.model)
     train_step = make_train_step(config, mesh)
     host_batches = train_iterator(config.data, config.batch_size, config.seed)
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
+    held_out_batches = functools.partial(
+        eval_batches,
+        config.data,
+        "validation",
+        config.evaluation.batch_size,
+        config.evaluation.num_images,
+    )
     evaluator = Evaluator(
         model, config.data.name, mesh, config.seed, config.evaluation.num_figure_images
     )
+    held_out_batches()  # Too few images are noticed now, not when the first evaluation is due.
     config_lib.claim_workdir(workdir, config)
-    writer = MetricWriter(workdir)
+    first_process = jax.process_index() == 0  # It alone writes metrics and pictures.
+    writer = MetricWriter(workdir) if first_process else NullWriter()
     progress = ProgressLine(config.num_train_steps, config.batch_size)
 
     def report(step: int, metrics: dict[str, jax.Array]) -> None:
@@ -62,19 +74,22 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
-        held_out = eval_batches(
-            config.data, "validation", config.evaluation.batch_size, config.evaluation.num_images
-        )
         variables = {"params": state.params, **state.model_state}
-        scores, images, outputs = evaluator.run(variables, held_out)
+        scores, images, outputs = evaluator.run(variables, held_out_batches())
         writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
         picture = evaluation_figure(images, outputs)
-        figures.save_png(workdir / "figures" / f"step_{step:08d}.png", picture)
+        if first_process:
+            figures.save_png(workdir / "figures" / f"step_{step:08d}.png", picture)
         writer.images(step, {"eval/reconstruction": np.asarray(picture)})
         say("  ".join([f"step {step:,} held-out", *(f"{k} {v:.4g}" for k, v in scores.items())]))
         return scores
 
-    with StopSignals() as stop, CheckpointStore(workdir, config.checkpoint) as checkpoints:
+    with (
+        contextlib.closing(batches),
+        contextlib.closing(writer),
+        CheckpointStore(workdir, config.checkpoint) as checkpoints,
+        StopSignals() as stop,
+    ):
         # ---- start, or go on
         state, step = start_or_resume(config, mesh, checkpoints, batches)
         say(f"{num_parameters(state):,} parameters, {mesh.size} device(s), from step {step:,}")
@@ -112,8 +127,6 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         checkpoints.save(step, state, batches)
         if scores is None or step % config.evaluation.every_steps:
             scores = evaluate(step, state)
-    batches.close()
-    writer.close()
     return scores
 
 

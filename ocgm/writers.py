@@ -44,6 +44,19 @@ class MetricWriter:
             self._tensorboard.close()
 
 
+class NullWriter:
+    """Takes what `MetricWriter` takes and writes nothing."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write nothing."""
+
+    def images(self, step: int, images: dict[str, np.ndarray]) -> None:
+        """Write nothing."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 def _tensorboard_writer(workdir: pathlib.Path):
     try:
         # Imports TensorFlow and tensorboard, so it is neither imported at the top nor required.

@@ -19,6 +19,7 @@ from absl import flags
 
 from configs import common
 from ocgm import train
+from ocgm.data import prepare
 from ocgm.inference import TrainedModel, load
 
 flags.FLAGS.mark_as_parsed()
@@ -58,6 +59,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
         config.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
         return config
 
+    prepare(make().data)
     return make
 
 

@@ -81,7 +81,8 @@ def write_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> pat
     path = folder / "config.py"
     path.write_text(
         "from ml_collections import ConfigDict\n\n\n"
-        f"def get_config():\n    return ConfigDict({config.to_dict()!r})\n"
+        f"def get_config():\n    config = ConfigDict({config.to_dict()!r})\n"
+        "    config.model.image_size = config.data.get_ref('image_size')\n    return config\n"
     )
     return path
 

@@ -1,6 +1,7 @@
 """Properties of GENESIS-V2 that hold for any weights, and that it learns; parity is in test_parity.py."""
 
 import functools
+import math
 
 import flax.traverse_util
 import jax
@@ -13,7 +14,7 @@ from ocgm import sharding
 from ocgm.errors import ConfigError
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.modules import ic_sbp
-from ocgm.train_state import init_state, make_train_step, stream_keys
+from ocgm.train_state import abstract_state, init_state, make_train_step, stream_keys
 
 _B, _K, _SIDE = 4, 3, 32
 _MODEL = GenesisV2(num_slots=_K, image_size=_SIDE, feature_dim=8)
@@ -211,7 +212,8 @@ def learned(tiny_config, images):
     config = tiny_config()
     mesh = sharding.make_mesh(config.mesh)
     step = make_train_step(config, mesh)
-    state = jax.jit(lambda: init_state(config))()
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
+    state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
     batch = {"image": np.tile(np.uint8(255 * images[:2]), (4, 1, 1, 1))}
     metrics, averages = [], []
     for _ in range(20):
@@ -224,8 +226,11 @@ def learned(tiny_config, images):
 
 
 def test_loss_falls(learned):
-    losses = [float(values["loss"]) for values in learned[0]]
-    assert np.mean(losses[-3:]) < 0.95 * np.mean(losses[:3]), losses
+    losses = np.array([values["loss"] for values in learned[0]])
+    # Above the error of a perfect reconstruction: the entropy of the pixels' Gaussians.
+    losses -= 3 * _SIDE**2 * math.log(0.7 * math.sqrt(2 * math.pi))
+    assert losses.min() > 0
+    assert losses[-3:].mean() < 0.9 * losses[:3].mean(), losses
 
 
 def test_gradients_are_finite_and_reach_every_parameter(learned):

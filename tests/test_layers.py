@@ -34,7 +34,7 @@ def transposed_convolution(params, x):
     return out + params["bias"]
 
 
-@pytest.mark.parametrize("k,shape", [(1, (2, 3, 4, 2)), (5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
+@pytest.mark.parametrize("k,shape", [(5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
 def test_upsampling_conv(k, shape):
     layer, x = UpsamplingConv(3, kernel_size=k), normal(0, *shape)
     params = layer.init(jax.random.key(0), x)["params"]
@@ -51,7 +51,7 @@ def test_upsampling_conv(k, shape):
 
 
 def test_upsampling_conv_kernel_size():
-    with pytest.raises(ValueError, match="kernel_size must be 1, 5, 9, ...; got 3"):
+    with pytest.raises(ValueError, match="kernel_size must be 5, 9, ...; got 3"):
         UpsamplingConv(3, kernel_size=3).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
 
 

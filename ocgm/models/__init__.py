@@ -10,6 +10,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.genesis_v2 import GenesisV2
 
 _MODELS = {"genesis_v2": GenesisV2}
+_DTYPES = ("float32", "bfloat16")
 
 
 def build(config: ml_collections.ConfigDict) -> nn.Module:
@@ -29,5 +30,7 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
             f"config.model has unknown field(s) {unknown}; {name} takes {sorted(known)}."
         )
     if "dtype" in settings:
+        if settings["dtype"] not in _DTYPES:
+            raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
         settings["dtype"] = jnp.dtype(settings["dtype"])
     return model(**settings)

@@ -73,7 +73,9 @@ class GenesisV2(nn.Module):
             self.embedding_gate = self.param("embedding_gate", nn.initializers.zeros, ())
         self.log_kernel_sigma = self.param(
             "log_kernel_sigma",
-            lambda key: jnp.log(ic_sbp.initial_kernel_sigma(self.kernel, self.num_slots)),
+            lambda key: jnp.log(
+                jnp.float32(ic_sbp.initial_kernel_sigma(self.kernel, self.num_slots))
+            ),
         )
         self.feature_block = ConvBlock(width, dtype=self.dtype)
         self.feature_head = Conv(2 * latent_size, 1)

@@ -145,8 +145,8 @@ def group_norm(dtype: DTypeLike, name: str | None = None) -> nn.GroupNorm:
 class LSTM(nn.Module):
     """LSTM cell with PyTorch's parameters (two biases, gates in the order i, f, g, o).
 
-    Flax's cells have one bias; with two, parameter counts, initial values and Adam's steps are PyTorch's. The parameters
-    are made in `setup`, and `step` is free of parameter access, so that it can run under `jax.lax.scan`.
+    Flax's cells have one bias; with two, parameter counts, initial values and Adam's steps are PyTorch's. The
+    parameters are made in `setup`, and `step` is free of parameter access, so that it can run under `jax.lax.scan`.
 
     Attributes:
       in_features: size of the inputs.

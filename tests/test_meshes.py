@@ -1,0 +1,103 @@
+"""The same result on one device and on many, and with several processes."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+from helpers import ROOT, finish, metrics_of, start, write_config
+from train_on_meshes import MESHES, NUM_STEPS
+
+from ocgm import config as config_lib
+
+
+@pytest.fixture(scope="module")
+def arrays(tiny_config, reference_run, tmp_path_factory):
+    """Results on all meshes; the data have been made by the reference run."""
+    folder = tmp_path_factory.mktemp("meshes")
+    (folder / "config.json").write_text(config_lib.to_json(tiny_config()))
+    script = ROOT / "tests" / "train_on_meshes.py"
+    output = folder / "arrays.npz"
+    done = finish(start(script, folder / "config.json", output, devices=8), seconds=900)
+    assert done.status == 0, done.err
+    return dict(np.load(output))
+
+
+@pytest.mark.parametrize("mesh", [name for name in MESHES if name != "1"])
+def test_same_result_as_on_one_device(arrays, mesh):
+    expected = arrays["1/losses"]
+    assert expected.shape == (NUM_STEPS,)
+    assert expected.std() > 1.0
+    np.testing.assert_allclose(arrays[f"{mesh}/losses"], expected, rtol=1e-5)
+    for name, value in arrays.items():
+        if name.startswith("1/params/") and not is_idle(name):
+            other = arrays[name.replace("1/", f"{mesh}/", 1)]
+            np.testing.assert_allclose(other, value, rtol=0, atol=1e-3, err_msg=name)
+
+
+def is_idle(name: str) -> bool:
+    """Parameters that change nothing: their gradient is rounding noise, whose sign Adam follows.
+
+    With 8 features a group of the norm is one channel, which takes the bias before it away; a bias common to all
+    slots' mask logits, the last of the decoder's, cancels in the softmax.
+    """
+    return name.endswith("/bias") and ("deconv" in name or "decoder/output" in name)
+
+
+def test_same_result_as_the_loop(arrays, reference_run):
+    """Through the loop, the prefetcher and two devices."""
+    losses = metrics_of(reference_run, "train/loss")
+    losses = [losses[step] for step in range(1, NUM_STEPS + 1)]
+    np.testing.assert_allclose(losses, arrays["1/losses"], rtol=1e-5)
+
+
+def test_fsdp_splits_the_state(arrays):
+    assert arrays["8/bytes"] == arrays["1/bytes"]
+    assert arrays["4x2/bytes"] < 0.6 * arrays["1/bytes"]
+
+
+PROGRAM = """
+import sys
+import jax
+from ocgm import main as command, cli
+jax.distributed.initialize("localhost:{port}", 2, {rank})
+cli.run(command.main)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes(tiny_config, reference_run, tmp_path):
+    """Two processes with two devices each: stopped, resumed, and the same losses as one process."""
+
+    def run(num_steps: int):
+        config = write_config(tmp_path, tiny_config(num_train_steps=num_steps))
+        with socket.create_server(("localhost", 0)) as server:
+            port = server.getsockname()[1]
+        arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}")
+        processes = [
+            start("-c", PROGRAM.format(port=port, rank=rank), *arguments) for rank in (0, 1)
+        ]
+        return [finish(process, seconds=600) for process in processes]
+
+    workdir = tmp_path / "run"
+    for num_steps, start_step in ((12, 0), (20, 10)):
+        first, second = run(num_steps)
+        assert first.status == second.status == 0, first.err + second.err
+        assert f"4 device(s), from step {start_step}" in first.out
+        assert "step" not in second.out
+        if num_steps == 12:  # The second pair finds the newest checkpoint damaged.
+            (workdir / "checkpoints" / "12" / "digest" / "metadata").write_text("{")
+    assert first.out.count("warning: ") == 2
+    assert (workdir / "checkpoints_damaged" / "12").is_dir()
+
+    losses, expected = metrics_of(workdir, "train/loss"), metrics_of(reference_run, "train/loss")
+    assert sorted(losses) == list(range(1, 21))
+    np.testing.assert_allclose(
+        [losses[i] for i in losses], [expected[i] for i in losses], rtol=1e-5
+    )
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 12 + 10 + 2  # one process writes: steps, steps again, evaluations
+    position = {"next_index": 20}
+    for rank in (0, 1):
+        file = workdir / "checkpoints" / "20" / "data" / f"process_{rank}-of-2.json"
+        assert json.loads(file.read_text()) == position
