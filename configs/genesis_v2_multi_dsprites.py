@@ -2,7 +2,8 @@
 
 python -m ocgm.main --config=configs/genesis_v2_multi_dsprites.py --workdir=DIR
 
-About 2 days on one Titan RTX with the authors' code. GENESIS-V2's paper has no Multi-dSprites run; these are GENESIS's settings for the data set.
+About 2 days on one Titan RTX with the authors' code. GENESIS-V2's paper has no Multi-dSprites run;
+these are GENESIS's settings for the data set.
 """
 
 from ml_collections import ConfigDict

@@ -10,7 +10,7 @@ import time
 import jax
 import ml_collections
 import numpy as np
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 from PIL import Image
 
@@ -18,7 +18,7 @@ from ocgm import cli, figures, inference, report
 from ocgm import config as config_lib
 from ocgm.curves import read_metrics
 from ocgm.data.storage import prepare
-from ocgm.evaluate import evaluate
+from ocgm.evaluation import evaluate
 from ocgm.train import train
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
@@ -77,9 +77,8 @@ def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:
         print(f"{name:22s}" + "".join(f"{text:>22s}" for text in texts))
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: int) -> None:
+    """Make the data, train, evaluate this run and the shipped checkpoint on the same images, write the page."""
     start = time.monotonic()
     prepare(config.data)
     print(f"data ready after {time.monotonic() - start:.0f} s", flush=True)
@@ -89,8 +88,10 @@ def main(argv: list[str]) -> None:
     rows, pictures, runs, scores = {}, [], [], {}
     for label, folder in models.items():
         trained = inference.load(folder)
-        trained.config.data.data_dir = config.data.data_dir
-        scores[label], picture = evaluate(trained, num_images=_NUM_IMAGES.value)
+        # The same images for both.
+        scores[label], picture = evaluate(
+            trained.model, trained.variables, config.data, num_images=num_images
+        )
         samples = sample_picture(trained)
         rows[label] = summary_row(trained, folder, scores[label])
         runs.append(report_run(label.capitalize(), folder, trained.config))
@@ -116,7 +117,7 @@ def main(argv: list[str]) -> None:
         title="GENESIS-V2 quickstart",
         introduction=_INTRODUCTION,
         data_label=_DATA_LABEL.format(
-            variant=variant, size=config.data.image_size, count=_NUM_IMAGES.value
+            variant=variant, size=config.data.image_size, count=num_images
         ),
         summary_rows=rows,
         runs=runs,
@@ -124,12 +125,18 @@ def main(argv: list[str]) -> None:
     )
     print_table(rows)
     print(f"pictures: {workdir}/*.png")
-    run, shipped = scores["this run"], scores["shipped checkpoint"]
+    own, shipped = scores["this run"], scores["shipped checkpoint"]
     print(
-        f"ari_fg={run['ari_fg']:.2f} msc_fg={run['msc_fg']:.2f}"
+        f"ari_fg={own['ari_fg']:.2f} msc_fg={own['msc_fg']:.2f}"
         f" train_minutes={train_minutes(workdir):.1f}"
         f" pretrained_ari_fg={shipped['ari_fg']:.2f} report={page}"
     )
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    run(_CONFIG.value, cli.folder(_WORKDIR.value), _NUM_IMAGES.value)
 
 
 if __name__ == "__main__":

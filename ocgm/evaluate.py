@@ -4,12 +4,10 @@ import json
 import pathlib
 
 import jax
-import ml_collections
 from absl import app, flags
 
-from ocgm import cli, figures, inference, sharding
-from ocgm.data.pipeline import eval_batches
-from ocgm.evaluation import Evaluator, evaluation_figure
+from ocgm import cli, figures, inference
+from ocgm.evaluation import evaluate
 from ocgm.files import write_atomically
 
 _WORKDIR = flags.DEFINE_string(
@@ -30,28 +28,6 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 
-def evaluate(
-    trained: inference.TrainedModel,
-    *,
-    split: str = "test",
-    num_images: int = 320,
-    batch_size: int = 32,
-    seed: int = 0,
-    model_options: dict[str, object] | None = None,
-):
-    """Metrics of a trained model on the first images of a split of its data, and a picture.
-
-    Returns:
-      Metrics by name, and a PIL image of the first images.
-    """
-    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
-    data = trained.config.data
-    evaluator = Evaluator(trained.model, data.name, mesh, seed, model_options=model_options)
-    batches = eval_batches(data, split, batch_size, num_images)
-    scores, images, outputs = evaluator.run(trained.variables, batches)
-    return scores, evaluation_figure(images, outputs)
-
-
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
@@ -65,7 +41,9 @@ def main(argv: list[str]) -> None:
     if _DYNAMIC_SLOTS.value:
         options["dynamic_slots"] = True
     scores, picture = evaluate(
-        trained,
+        trained.model,
+        trained.variables,
+        trained.config.data,
         split=_SPLIT.value,
         num_images=_NUM_IMAGES.value,
         batch_size=_BATCH_SIZE.value,

@@ -6,11 +6,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from PIL import Image
 
 from ocgm import figures, metrics, sharding
-from ocgm.data import registry
+from ocgm.data import eval_batches, registry
 from ocgm.models.base import Outputs
 from ocgm.train_state import image_to_float, stream_keys
 
@@ -111,6 +112,35 @@ class Evaluator:
         sums["count"] = jnp.sum(valid)
         first = {name: batch[name] for name in ("image", "masks") if name in batch}
         return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
+
+
+def evaluate(
+    model: nn.Module,
+    variables: dict[str, Any],
+    data: ml_collections.ConfigDict,
+    *,
+    split: str = "test",
+    num_images: int = 320,
+    batch_size: int = 32,
+    seed: int = 0,
+    model_options: dict[str, Any] | None = None,
+) -> tuple[dict[str, float], Image.Image]:
+    """Metrics of a model on the first images of a split, on all devices, and a picture of some.
+
+    Args:
+      model, variables: a model of the contract and its variables.
+      data: config.data of an experiment.
+      split: "train", "validation" or "test".
+      num_images: number of images; 320 is the papers' protocol.
+      batch_size: images at a time.
+      seed: of the latents.
+      model_options: keyword arguments for the model's call.
+    """
+    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
+    evaluator = Evaluator(model, data.name, mesh, seed, model_options=model_options)
+    batches = eval_batches(data, split, batch_size, num_images)
+    scores, images, outputs = evaluator.run(variables, batches)
+    return scores, evaluation_figure(images, outputs)
 
 
 def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.Image:

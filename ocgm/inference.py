@@ -1,6 +1,7 @@
 """Trained models from disk, ready to use; what the commands and notebooks build on."""
 
 import dataclasses
+import functools
 import io
 import pathlib
 from typing import Any
@@ -53,17 +54,35 @@ class TrainedModel:
           InputError: wrong rank, channels, size, dtype or range.
         """
         images = check_images(images, self.config.model.image_size)
-        rngs = stream_keys(jax.random.key(seed))
-        apply = jax.jit(lambda v, x: self.model.apply(v, x, train=False, rngs=rngs, **options))
-        return apply(self.variables, images)
+        static = tuple(sorted(options.items()))
+        return _infer(self.model, self.variables, images, jax.random.key(seed), static)
+
+    def in_batches(
+        self, images: np.ndarray, batch_size: int, seed: int = 0, **options: Any
+    ) -> Outputs:
+        """As a call, for any number of images [N, S, S, 3]: host arrays, computed in batches of one shape."""
+        padding = np.zeros((-len(images) % batch_size, *images.shape[1:]), images.dtype)
+        padded = np.concatenate([images, padding])
+        parts = [
+            jax.device_get(self(padded[i : i + batch_size], seed + i, **options))
+            for i in range(0, len(padded), batch_size)
+        ]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(images)], *parts)
 
     def sample(self, batch_size: int, seed: int = 0, num_slots: int | None = None) -> Sample:
         """Draw scenes from the prior."""
-        rngs = stream_keys(jax.random.key(seed))
-        draw = jax.jit(
-            lambda v: self.model.apply(v, batch_size, num_slots, method="sample", rngs=rngs)
-        )
-        return draw(self.variables)
+        return _sample(self.model, self.variables, jax.random.key(seed), batch_size, num_slots)
+
+
+# Compiled once for each model, shape and set of options, not once a call.
+@functools.partial(jax.jit, static_argnames=("model", "options"))
+def _infer(model, variables, images, key, options):
+    return model.apply(variables, images, train=False, rngs=stream_keys(key), **dict(options))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "batch_size", "num_slots"))
+def _sample(model, variables, key, batch_size, num_slots):
+    return model.apply(variables, batch_size, num_slots, method="sample", rngs=stream_keys(key))
 
 
 def check_images(images: np.ndarray, image_size: int) -> jax.Array:

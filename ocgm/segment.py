@@ -12,7 +12,6 @@ from absl import flags
 from ocgm import cli, figures, inference
 from ocgm.data.folder import load_images
 from ocgm.errors import InputError
-from ocgm.models.base import Outputs
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
@@ -27,24 +26,6 @@ _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", 1)
 
 
-def segment(
-    trained: inference.TrainedModel,
-    images: np.ndarray,
-    batch_size: int = 16,
-    seed: int = 0,
-    **options: object,
-) -> Outputs:
-    """Outputs (host arrays) for any number of images, uint8 [N, S, S, 3], computed in batches of one shape."""
-    padded = np.concatenate(
-        [images, np.zeros((-len(images) % batch_size, *images.shape[1:]), images.dtype)]
-    )
-    parts = [
-        jax.device_get(trained(padded[i : i + batch_size], seed + i, **options))
-        for i in range(0, len(padded), batch_size)
-    ]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(images)], *parts)
-
-
 def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise InputError("name at least one image or folder of images.")
@@ -54,7 +35,7 @@ def main(argv: list[str]) -> None:
     options = {"dynamic_slots": True} if _DYNAMIC_SLOTS.value else {}
     if _NUM_SLOTS.value:
         options["num_slots"] = _NUM_SLOTS.value
-    outputs = segment(trained, images, _BATCH_SIZE.value, _SEED.value, **options)
+    outputs = trained.in_batches(images, _BATCH_SIZE.value, _SEED.value, **options)
     floats = images / np.float32(255)
     labels = np.argmax(outputs.log_masks[..., 0], axis=1)
     maps, overlays = (

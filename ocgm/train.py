@@ -45,7 +45,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     """
     # ---- what runs, on what, in which folder
     mesh = sharding.make_mesh(config.mesh)
-    check_batch_sizes(config, mesh)
+    check_config(config, mesh)
     config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     model = models.build(config.model)
     train_step = make_train_step(config, mesh)
@@ -141,12 +141,21 @@ def num_parameters(state: TrainState) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
-def check_batch_sizes(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
-    """Check that batches can be split over the devices.
+def check_config(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
+    """Check what no single part can: batches fit the devices, the model the data, the time limit one process.
 
     Raises:
-      ConfigError: they cannot.
+      ConfigError: they do not.
     """
+    if config.model.image_size != config.data.image_size:
+        raise ConfigError(
+            f"config.model.image_size={config.model.image_size}, but config.data.image_size"
+            f"={config.data.image_size}; set only the latter, which sets both."
+        )
+    if config.max_train_minutes and jax.process_count() > 1:
+        raise ConfigError(
+            "config.max_train_minutes is for one process: the clocks of several differ."
+        )
     for field, size in (
         ("batch_size", config.batch_size),
         ("evaluation.batch_size", config.evaluation.batch_size),

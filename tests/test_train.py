@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import assert_same, finish, metrics_of, saved, start, write_config
 
+from ocgm import config as config_lib
 from ocgm import train
 from ocgm.errors import CheckpointError, ConfigError, UserError
 from ocgm.train import NonFiniteLossError
@@ -193,6 +194,15 @@ def test_batches_must_divide(tiny_config, tmp_path):
         train.train(tiny_config(evaluation__batch_size=5), tmp_path)
     with pytest.raises(ConfigError, match="data=3 x fsdp=1 does not fit the 2 device"):
         train.train(tiny_config(mesh__data=3), tmp_path)
+
+
+def test_model_and_data_must_have_one_image_size(tiny_config, tmp_path):
+    config = config_lib.from_json(config_lib.to_json(tiny_config()))  # no longer tied together
+    config.model.image_size = 64
+    with pytest.raises(
+        ConfigError, match="config.model.image_size=64, but config.data.image_size=32"
+    ):
+        train.train(config, tmp_path)
 
 
 def test_time_limit(tiny_config, tmp_path):
