@@ -170,7 +170,7 @@ def test_save_png_replaces_in_one_piece(tmp_path: Path, monkeypatch: pytest.Monk
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", disk_full)
+    monkeypatch.setattr("os.fsync", disk_full)
     with pytest.raises(OSError, match="No space"):
         figures.save_png(path, pixels)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), pixels[::-1])
