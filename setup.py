@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ocgm", "ocgm.*", "configs"]),
     package_data={
-        "ocgm": ["pretrained/*/*"],
+        "ocgm": ["pretrained/README.md", "pretrained/*/*"],
         "ocgm.data": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
     },
     # Lower bounds are the versions the suite passes with.

@@ -64,6 +64,15 @@ def model_folder(value: str) -> pathlib.Path:
     return PRETRAINED if value == "pretrained" else folder(value)
 
 
+def output_folder(value: str, workdir: pathlib.Path) -> pathlib.Path:
+    """Where a command writes: the folder given, else the model's, but never into the installed package."""
+    from ocgm.inference import PRETRAINED
+
+    if value:
+        return folder(value)
+    return pathlib.Path.cwd() if workdir == PRETRAINED else workdir
+
+
 def save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a compressed npz in one piece."""
     buffer = io.BytesIO()

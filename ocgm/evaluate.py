@@ -1,7 +1,6 @@
 """Evaluate a trained model: python -m ocgm.evaluate --workdir=DIR."""
 
 import json
-import pathlib
 
 import jax
 from absl import app, flags
@@ -57,7 +56,7 @@ def main(argv: list[str]) -> None:
     )
     for name, value in scores.items():
         print(f"  {name:36s} {value:.4f}")
-    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir
+    output = cli.output_folder(_OUTPUT.value, workdir)
     record = {
         "step": trained.step,
         "split": _SPLIT.value,

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     workdir = cli.model_folder(_WORKDIR.value)
-    output = cli.folder(_OUTPUT.value) if _OUTPUT.value else workdir
+    output = cli.output_folder(_OUTPUT.value, workdir)
     trained = inference.load(workdir, _STEP.value)
     drawn = trained.sample(_NUM_IMAGES.value, _SEED.value, _NUM_SLOTS.value)
     drawn = jax.device_get(drawn)
