@@ -15,7 +15,10 @@ def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float
 
 
 def mixture_negative_log_likelihood(
-    images: jax.Array, components: jax.Array, log_masks: jax.Array, sigma: float
+    images: jax.Array,
+    components: jax.Array,
+    log_masks: jax.Array,
+    sigma: float | tuple[float, ...],
 ) -> jax.Array:
     """Negative log-likelihood of a spatial Gaussian mixture, in nats an image.
 
@@ -26,13 +29,17 @@ def mixture_negative_log_likelihood(
       images: [B, H, W, C].
       components: component means, [B, K, H, W, C].
       log_masks: log mixing weights, [B, K, H, W, 1].
-      sigma: standard deviation of every component.
+      sigma: standard deviation of every component, or one for each slot.
 
     Returns:
       [B].
     """
     chex.assert_rank([images, components, log_masks], [4, 5, 5])
     chex.assert_equal_shape_prefix([components, log_masks], 4)
+    sigma = jnp.asarray(sigma, components.dtype)
+    if sigma.ndim:
+        chex.assert_shape(sigma, (components.shape[1],))
+        sigma = sigma[:, None, None, None]
     log_density = gaussian_log_density(images[:, None], components, sigma)
     log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
     return -jnp.sum(log_likelihood, axis=(1, 2, 3))
@@ -58,6 +65,11 @@ def monte_carlo_kl(
     log_q = gaussian_log_density(sample, mean, sigma)
     log_p = gaussian_log_density(sample, prior_mean, prior_sigma)
     return jnp.sum(log_q - log_p, axis=-1)
+
+
+def gaussian_kl(mean: jax.Array, sigma: jax.Array) -> jax.Array:
+    """KL(N(mean, sigma) || N(0, I)) in closed form, summed over the last axis, in nats: [..., D] -> [...]."""
+    return 0.5 * jnp.sum(mean**2 + sigma**2 - 1.0 - 2.0 * jnp.log(sigma), axis=-1)
 
 
 def categorical_mask_kl(

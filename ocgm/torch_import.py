@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ocgm.errors import CheckpointError
+from ocgm.modules import torch_names
 
 
 def abstract_variables(model: nn.Module) -> dict:
@@ -19,7 +20,7 @@ def torch_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Shape of every PyTorch parameter that the model imports, by official name."""
     leaves = _flat(abstract_variables(model))
     return {
-        entry.torch_name: entry.torch_shape(leaves[_key(entry.path)].shape)
+        entry.torch_name: entry.torch_shape(leaves[_key(entry)].shape)
         for entry in model.torch_entries()
     }
 
@@ -38,14 +39,18 @@ def to_variables(model: nn.Module, state_dict: dict[str, np.ndarray]) -> dict:
             problems.append(f"missing: {entry.torch_name}")
             continue
         array = np.asarray(state_dict[entry.torch_name])
-        key = _key(entry.path)
+        key = _key(entry)
         expected = entry.torch_shape(leaves[key].shape)
         if array.shape != expected:
             problems.append(f"misshapen: {entry.torch_name} is {array.shape}, expected {expected}")
             continue
         imported[key] = np.array(entry.transform(array), np.float32)
     known = {entry.torch_name for entry in entries}
-    problems += [f"not expected: {name}" for name in state_dict if name not in known]
+    problems += [
+        f"not expected: {name}"
+        for name in state_dict
+        if name not in known and not torch_names.IGNORED.search(name)
+    ]
     if problems:
         raise CheckpointError(
             f"The checkpoint does not fit the model ({len(problems)} problems):\n  "
@@ -58,5 +63,5 @@ def _flat(variables: dict) -> dict:
     return flax.traverse_util.flatten_dict(variables, sep="/")
 
 
-def _key(path: str) -> str:
-    return f"params/{path}"
+def _key(entry: torch_names.Entry) -> str:
+    return f"{entry.collection}/{entry.path}"

@@ -9,7 +9,7 @@ import pytest
 
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.modules.ic_sbp import initial_kernel_sigma
-from ocgm.modules.layers import LSTM, Conv, Dense, UpsamplingConv, coordinates
+from ocgm.modules.layers import LSTM, Conv, Dense, TransposedConv, coordinates
 from ocgm.modules.unet import UNet
 from ocgm.torch_import import abstract_variables
 
@@ -36,7 +36,7 @@ def transposed_convolution(params, x):
 
 @pytest.mark.parametrize("k,shape", [(5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
 def test_upsampling_conv(k, shape):
-    layer, x = UpsamplingConv(3, kernel_size=k), normal(0, *shape)
+    layer, x = TransposedConv(3, kernel_size=k), normal(0, *shape)
     params = layer.init(jax.random.key(0), x)["params"]
     weights = normal(1, shape[0], 2 * shape[1], 2 * shape[2], 3)
 
@@ -51,8 +51,8 @@ def test_upsampling_conv(k, shape):
 
 
 def test_upsampling_conv_kernel_size():
-    with pytest.raises(ValueError, match="kernel_size must be 5, 9, ...; got 3"):
-        UpsamplingConv(3, kernel_size=3).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
+    with pytest.raises(ValueError, match="got 3 and 2"):
+        TransposedConv(3, kernel_size=3).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_conv_is_a_sum_over_windows(k, stride, padding):
         (Dense(256), (1, 100), 100),
         (Conv(64, 3), (1, 8, 8, 16), 16 * 9),
         # PyTorch counts the outputs of a transposed convolution.
-        (UpsamplingConv(64), (1, 4, 4, 16), 64 * 25),
+        (TransposedConv(64), (1, 4, 4, 16), 64 * 25),
     ],
     ids=lambda value: type(value).__name__,
 )

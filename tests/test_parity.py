@@ -17,7 +17,12 @@ import pytest
 from reference_weights import fixture_weight, golden_weight, hashed_uniform
 
 from ocgm import objectives, torch_import
+from ocgm.models.genesis import Genesis
+from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.models.image_vae import ImageVAE
+from ocgm.models.monet import MONet
+from ocgm.models.one_slot_vae import OneSlotVAE
 
 FOLDER = pathlib.Path(
     os.environ.get("OCGM_PARITY_FIXTURES", pathlib.Path(__file__).parent / "fixtures" / "parity")
@@ -39,7 +44,65 @@ def genesis_v2(config: dict) -> GenesisV2:
     )
 
 
-BUILDERS = {"genesis_v2": genesis_v2}
+def genesis(config: dict) -> Genesis | GenesisS | OneSlotVAE:
+    """The reference has one class for three of our models."""
+    norms = {"bn": "batch", "in": "instance", "none": "none"}
+    size, sigma = config["img_size"], config["pixel_std1"]
+    if config["K_steps"] == 1:
+        return OneSlotVAE(
+            size,
+            latent_size=config["comp_ldim"],
+            decoder="deconv" if config["comp_symmetric"] else "broadcast",
+            width=config["comp_enc_channels"],
+            component_sigma=sigma,
+        )
+    shared = {
+        "num_slots": config["K_steps"],
+        "image_size": size,
+        "encoder_norm": norms[config["enc_norm"]],
+        "decoder_norm": norms[config["dec_norm"]],
+        "component_sigma": sigma,
+    }
+    if not config["two_stage"]:
+        return GenesisS(
+            **shared,
+            latent_size=config["attention_latents"],
+            decoder_features=config["comp_dec_channels"],
+        )
+    return Genesis(
+        **shared,
+        mask_latent_size=config["attention_latents"],
+        component_latent_size=config["comp_ldim"],
+        component_features=config["comp_enc_channels"],
+        symmetric=config["comp_symmetric"],
+        component_prior=config["comp_prior"],
+    )
+
+
+def monet(config: dict) -> MONet:
+    return MONet(
+        num_slots=config["K_steps"],
+        image_size=config["img_size"],
+        attention_features=config["filter_start"],
+        component_latent_size=config["comp_ldim"],
+        component_features=config["comp_enc_channels"],
+        background_sigma=config["pixel_std1"],
+        component_sigma=config["pixel_std2"],
+        mask_prior=config["prior_mode"],
+        monte_carlo_kl=config["montecarlo_kl"],
+    )
+
+
+def image_vae(config: dict) -> ImageVAE:
+    return ImageVAE(
+        config["img_size"],
+        latent_size=config["latent_dimension"],
+        decoder="broadcast" if config["broadcast_decoder"] else "deconv",
+        component_sigma=config["pixel_std"],
+    )
+
+
+BUILDERS = {"genesis": genesis, "genesis_v2": genesis_v2, "monet": monet, "vae": image_vae}
 
 
 def load(path: pathlib.Path, trajectory: bool) -> tuple[dict, dict, object, dict]:
@@ -91,25 +154,38 @@ def test_forward_and_gradients(path, mode):
     compared = compare_outputs(outputs, arrays, mode)
     assert {"reconstruction", "err"} <= compared
     compare_gradients(model, grads, arrays, mode)
+    compare_running_statistics(model, new_state, arrays, mode)
 
 
 def compare_outputs(outputs, arrays, mode) -> set[str]:
     """Compares every output in the fixture; where the number of slots is dynamic, the active ones."""
     active = int(np.asarray(outputs.active_slots)[0].sum())
     slots = slice(0, active)
-    latent = outputs.latents["slots"]
+    latents = outputs.latents
+    # The fixtures know two kinds of latents, by their use, and two of KL terms.
+    masks, components = latents.get("masks"), latents.get("components", latents.get("slots"))
+    kl = dict(outputs.kl)
+    if "mask_mean" in {key.split("/")[-1] for key in arrays} and masks is None:
+        masks, kl["masks"] = latents["slots"], kl.pop("latents")  # GENESIS-S
+    kl_components = kl.get("components", kl.get("latents"))
     ours = {
         "reconstruction": outputs.reconstruction,
         "components": outputs.components[:, slots],
         "log_masks": outputs.log_masks[:, slots],
-        "log_masks_decoded": outputs.log_masks_decoded[:, slots],
-        "component_mean": latent.mean[:, slots],
-        "component_sigma": latent.sigma[:, slots],
+        "component_mean": components.mean[:, slots],
+        "component_sigma": components.sigma[:, slots],
+        "mean": components.mean[:, 0],
+        "sigma": components.sigma[:, 0],
         "err": outputs.reconstruction_error,
-        "kl_l_k": outputs.kl["latents"][:, slots],
     }
-    if "masks" in outputs.kl:
-        ours["kl_m"] = outputs.kl["masks"]
+    if kl_components is not None:
+        ours |= {"kl_l_k": kl_components[:, slots], "kl_l": jnp.sum(kl_components, axis=1)}
+    if outputs.log_masks_decoded is not None:
+        ours["log_masks_decoded"] = outputs.log_masks_decoded[:, slots]
+    if masks is not None:
+        ours |= {"mask_mean": masks.mean, "mask_sigma": masks.sigma, "kl_m_k": kl["masks"]}
+    elif "masks" in kl:
+        ours["kl_m"] = kl["masks"]
     expected = {
         key.split("/", 1)[1]: value
         for key, value in arrays.items()
@@ -130,6 +206,15 @@ def compare_gradients(model, grads, arrays, mode):
     largest = max(expected.values(), default=0.0)
     for name, value in expected.items():
         close(jnp.linalg.norm(grads[paths[name]]), value, name, rtol=1e-3, atol=1e-5 * largest)
+
+
+def compare_running_statistics(model, new_state, arrays, mode):
+    new_state = flax.traverse_util.flatten_dict(new_state, sep="/")
+    prefix = f"{mode}/new_buffer/"
+    paths = {e.torch_name: f"{e.collection}/{e.path}" for e in model.torch_entries()}
+    for name in (key.removeprefix(prefix) for key in arrays if key.startswith(prefix)):
+        if not name.endswith("num_batches_tracked"):
+            close(new_state[paths[name]], arrays[prefix + name], name)
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)

@@ -7,9 +7,21 @@ import jax.numpy as jnp
 import ml_collections
 
 from ocgm.errors import ConfigError
+from ocgm.models.genesis import Genesis
+from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.models.image_vae import ImageVAE
+from ocgm.models.monet import MONet
+from ocgm.models.one_slot_vae import OneSlotVAE
 
-_MODELS = {"genesis_v2": GenesisV2}
+_MODELS = {
+    "genesis": Genesis,
+    "genesis_s": GenesisS,
+    "genesis_v2": GenesisV2,
+    "image_vae": ImageVAE,
+    "monet": MONet,
+    "one_slot_vae": OneSlotVAE,
+}
 _DTYPES = ("float32", "bfloat16")
 
 

@@ -193,6 +193,10 @@ class GenesisV2(nn.Module):
         mask_logits = jnp.where(active[..., None, None, None], mask_logits, ic_sbp.LOG_ZERO)
         return components, nn.log_softmax(mask_logits, axis=1)
 
+    def features(self, images: jax.Array) -> jax.Array:
+        """Samples z_1, ..., z_K as one vector, [B, K * D]; the paper has no probe."""
+        return self(images, train=False).slots.reshape(len(images), -1)
+
     def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
@@ -229,6 +233,5 @@ class GenesisV2(nn.Module):
             entries += n.transposed_conv(f"decoder_module.{3 * i + 1}", f"decoder/deconv_{i}")
             entries += n.norm(f"decoder_module.{3 * i + 2}", f"decoder/norm_{i}")
         if self.autoregressive_prior:
-            entries += n.lstm("prior_lstm", "prior/lstm")
-            entries += n.dense("prior_linear", "prior/head")
+            entries += n.autoregressive_prior("prior")
         return entries

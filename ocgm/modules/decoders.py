@@ -1,11 +1,13 @@
 """Decoders that turn one latent vector into the picture of one slot."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.layers import Conv, UpsamplingConv, coordinates, group_norm
+from ocgm.modules.layers import BroadcastConv, Conv, TransposedConv, coordinates, group_norm
 
 
 class DeconvBroadcastDecoder(nn.Module):
@@ -32,6 +34,34 @@ class DeconvBroadcastDecoder(nn.Module):
         x = jnp.broadcast_to(z[:, None, None], (batch, side, side, latent_size))
         x = jnp.concatenate([x, grid], axis=-1)
         for i in range(4):
-            x = UpsamplingConv(self.features, dtype=self.dtype, name=f"deconv_{i}")(x)
+            x = TransposedConv(self.features, dtype=self.dtype, name=f"deconv_{i}")(x)
             x = nn.relu(group_norm(self.dtype, name=f"norm_{i}")(x))
+        return Conv(self.out_features, 1, dtype=self.dtype, name="output")(x)
+
+
+class SpatialBroadcastDecoder(nn.Module):
+    """Tiles latents over the whole image and applies four convolutions (Watters et al. 2019; GENESIS appendix B).
+
+    Attributes:
+      image_size: side of the output.
+      features: channels of the hidden layers.
+      out_features: channels of the output.
+      activation: after every hidden layer.
+      dtype: dtype of the computation.
+    """
+
+    image_size: int
+    features: int
+    out_features: int
+    activation: Callable[[jax.Array], jax.Array] = nn.elu
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Latents [B, D] -> [B, image_size, image_size, out_features]."""
+        # Each 3x3 convolution without padding takes off a border of one pixel.
+        x = BroadcastConv(self.features, self.image_size + 6, dtype=self.dtype, name="conv_0")(z)
+        x = self.activation(x)
+        for i in range(1, 4):
+            x = self.activation(Conv(self.features, 3, dtype=self.dtype, name=f"conv_{i}")(x))
         return Conv(self.out_features, 1, dtype=self.dtype, name="output")(x)

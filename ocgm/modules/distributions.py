@@ -1,31 +1,42 @@
 """How networks parameterise Gaussians (genesis family: bounded prior, softplus posterior)."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 
 def posterior_parameters(raw: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and standard deviation of a posterior from raw outputs [..., 2D].
-
-    The first half is the mean; the second goes through softplus(x + 0.5) + 1e-8. The offset is in the authors' code and
-    not in the papers.
-    """
+    """Mean and standard deviation of a posterior from raw outputs [..., 2D]: the two halves."""
     mean, raw_sigma = jnp.split(raw, 2, axis=-1)
-    return mean, jax.nn.softplus(raw_sigma + 0.5) + 1e-8
+    return mean, posterior_sigma(raw_sigma)
 
 
-def prior_parameters(raw: jax.Array) -> tuple[jax.Array, jax.Array]:
+def posterior_sigma(raw: jax.Array) -> jax.Array:
+    """softplus(x + 0.5) + 1e-8; the offset is in the authors' code and not in the papers."""
+    return jax.nn.softplus(raw + 0.5) + 1e-8
+
+
+def prior_parameters(raw: jax.Array, bounded_mean: bool = True) -> tuple[jax.Array, jax.Array]:
     """Mean tanh(.) and standard deviation sigmoid(. + 4) + 1e-4 of a learned prior from [..., 2D].
 
-    The bounds are in the authors' code and not in the papers.
+    The bounds are in the authors' code and not in the papers. `bounded_mean=False` leaves out the tanh.
     """
     mean, raw_sigma = jnp.split(raw, 2, axis=-1)
-    return jnp.tanh(mean), jax.nn.sigmoid(raw_sigma + 4.0) + 1e-4
+    return jnp.tanh(mean) if bounded_mean else mean, jax.nn.sigmoid(raw_sigma + 4.0) + 1e-4
 
 
 def sample_gaussian(key: jax.Array, mean: jax.Array, sigma: jax.Array) -> jax.Array:
     """Reparameterised sample mean + sigma * epsilon, of the shape of `mean`."""
     return mean + sigma * jax.random.normal(key, mean.shape, mean.dtype)
+
+
+def standard_normal(
+    module: nn.Module, shape: tuple[int, ...], deterministic: bool = False
+) -> jax.Array:
+    """Noise ~ N(0, I) from the module's `latent` stream; zeros, and no draw, where `deterministic`."""
+    if deterministic:
+        return jnp.zeros(shape)
+    return jax.random.normal(module.make_rng("latent"), shape)
 
 
 def clip_straight_through(x: jax.Array, low: float, high: float) -> jax.Array:

@@ -31,15 +31,18 @@ class AutoregressivePrior(nn.Module):
             jnp.concatenate([jnp.ones_like(z[:, :1]), sigma], axis=1),
         )
 
-    def sample(self, noise: jax.Array) -> jax.Array:
-        """Ancestral sample z [B, K, D] made from standard normal noise [B, K, D]."""
+    def sample(self, noise: jax.Array, bounded_mean: bool = True) -> jax.Array:
+        """Ancestral sample z [B, K, D] made from standard normal noise [B, K, D].
+
+        `bounded_mean=False` leaves the tanh off the means, which training has on.
+        """
         lstm_step = self.lstm.step_function()
         head = self.head.variables["params"]
 
         def step(carry, noise_k):
             state, z_previous = carry
             state, h = lstm_step(state, z_previous)
-            mean, sigma = prior_parameters(h @ head["kernel"] + head["bias"])
+            mean, sigma = prior_parameters(h @ head["kernel"] + head["bias"], bounded_mean)
             z = mean + sigma * noise_k
             return (state, z), z
 
@@ -47,3 +50,20 @@ class AutoregressivePrior(nn.Module):
         carry = (self.lstm.initial_state(noise.shape[0]), first)
         _, rest = jax.lax.scan(step, carry, noise[:, 1:].swapaxes(0, 1))
         return jnp.concatenate([first[:, None], rest.swapaxes(0, 1)], axis=1)
+
+
+class ComponentPrior(nn.Module):
+    """p(z^c_k | z^m_k): a perceptron with two hidden layers of 256 units (GENESIS section 3.1, appendix B).
+
+    Attributes:
+      latent_size: size of the component latents.
+    """
+
+    latent_size: int
+
+    @nn.compact
+    def __call__(self, z_masks: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Prior mean and standard deviation, each [..., latent_size], given mask latents [..., D]."""
+        x = nn.elu(Dense(256, name="hidden_0")(z_masks))
+        x = nn.elu(Dense(256, name="hidden_1")(x))
+        return prior_parameters(Dense(2 * self.latent_size, name="head")(x))

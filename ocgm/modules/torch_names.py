@@ -4,6 +4,7 @@ A model lists its entries in `torch_entries`; `ocgm.convert` and the parity test
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -19,24 +20,31 @@ class Entry:
 
     Attributes:
       torch_name: name in the PyTorch state dict.
-      path: path in our parameter tree, joined by "/".
+      path: path in our tree of variables, joined by "/".
       transform: PyTorch array -> our array.
       inverse: our array -> PyTorch array.
+      collection: of our variables.
     """
 
     torch_name: str
     path: str
     transform: Transform
     inverse: Transform
+    collection: str = "params"
 
     def torch_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the PyTorch parameter whose counterpart here has this shape."""
         return self.inverse(np.broadcast_to(np.float32(0), shape)).shape
 
 
-def same(torch_name: str, path: str) -> Entry:
-    """A parameter with one layout in both worlds."""
-    return Entry(torch_name, path, lambda array: array, lambda array: array)
+# Entries of the authors' files that no model needs: constants (standard deviations, pixel coordinates of an older
+# layout) and a counter of batches.
+IGNORED = re.compile(r"(^|\.)(std|num_batches_tracked|pixel_coords\.g_[12])$")
+
+
+def same(torch_name: str, path: str, collection: str = "params") -> Entry:
+    """A variable with one layout in both worlds."""
+    return Entry(torch_name, path, lambda array: array, lambda array: array, collection)
 
 
 def transposed(torch_name: str, path: str, *axes: int) -> Entry:
@@ -89,6 +97,83 @@ def lstm(torch_name: str, path: str) -> list[Entry]:
     ]
 
 
+def gated_layers(
+    torch_name: str, path: str, kind: str = "none", transposed: bool = False
+) -> list[Entry]:
+    """The six gated layers of an encoder, or, `transposed`, of a decoder; `kind` of norm as `gated.NORMS`."""
+    # The layer without a norm is the one that covers the whole map: the encoder's last, the decoder's first.
+    without_norm = 0 if transposed else 5
+    entries = []
+    for i in range(6):
+        kernel = transposed_conv if transposed else conv
+        entries += kernel(f"{torch_name}.{i}.conv", f"{path}/conv_{i}")
+        if kind == "none" or i == without_norm:
+            continue
+        for half in ("h_norm", "g_norm"):
+            theirs, ours = f"{torch_name}.{i}.{half}", f"{path}/gate_{i}/{half}"
+            entries += norm(theirs, ours)
+            if kind == "batch":
+                entries.append(same(f"{theirs}.running_mean", f"{ours}/mean", "batch_stats"))
+                entries.append(same(f"{theirs}.running_var", f"{ours}/var", "batch_stats"))
+    return entries
+
+
+def mask_vae(torch_name: str, path: str, encoder_norm: str, decoder_norm: str) -> list[Entry]:
+    """GENESIS's mask VAE."""
+    core = f"{torch_name}.core"
+    return [
+        *gated_layers(f"{core}.q_z_nn", f"{path}/encoder", encoder_norm),
+        *dense(f"{core}.q_z_mean", f"{path}/mean"),
+        *dense(f"{core}.q_z_var.0", f"{path}/sigma"),
+        *gated_layers(f"{core}.p_x_nn", f"{path}/decoder", decoder_norm, transposed=True),
+        *conv(f"{core}.p_x_mean", f"{path}/decoder/output"),
+        *lstm(f"{torch_name}.lstm", f"{path}/lstm"),
+        *dense(f"{torch_name}.linear", f"{path}/head"),
+    ]
+
+
+def component_vae(
+    torch_name: str,
+    path: str,
+    image_size: int,
+    features: int,
+    symmetric: bool = False,
+    encoder_norm: str = "batch",
+    decoder_norm: str = "batch",
+) -> list[Entry]:
+    """`ComponentVAE`; `features` is the width of the asymmetric one."""
+    encoder, decoder = f"{torch_name}.encoder_module", f"{torch_name}.decoder_module"
+    if symmetric:
+        return [
+            *gated_layers(f"{encoder}.0", f"{path}/encoder", encoder_norm),
+            *gated_layers(f"{decoder}.1", f"{path}/decoder", decoder_norm, transposed=True),
+            *conv(f"{decoder}.2", f"{path}/decoder/output"),
+        ]
+    entries = []
+    for i in range(4):
+        entries += conv(f"{encoder}.module.{2 * i}", f"{path}/encoder/conv_{i}")
+    return [
+        *entries,
+        *dense_after_map(
+            f"{encoder}.module.9", f"{path}/encoder/hidden", 2 * features, image_size // 16
+        ),
+        *dense(f"{encoder}.module.11", f"{path}/encoder/head"),
+        *spatial_broadcast_decoder(decoder, f"{path}/decoder"),
+    ]
+
+
+def spatial_broadcast_decoder(torch_name: str, path: str) -> list[Entry]:
+    entries = conv(f"{torch_name}.seq.9", f"{path}/output")
+    for i in range(4):
+        entries += conv(f"{torch_name}.seq.{2 * i + 1}", f"{path}/conv_{i}")
+    return entries
+
+
+def autoregressive_prior(path: str) -> list[Entry]:
+    """The prior over the slots, which has the same names in all models that have it."""
+    return [*lstm("prior_lstm", f"{path}/lstm"), *dense("prior_linear", f"{path}/head")]
+
+
 def unet(torch_name: str, path: str, image_size: int, features: int) -> list[Entry]:
     down, up = down_up_blocks(image_size)
     entries = []
@@ -99,13 +184,7 @@ def unet(torch_name: str, path: str, image_size: int, features: int) -> list[Ent
     first, middle, last = (f"{torch_name}.mlp.{i}" for i in (1, 3, 5))
     return [
         *entries,
-        Entry(
-            f"{first}.weight",
-            f"{path}/mlp_0/kernel",
-            lambda array: to_last(array.transpose(1, 0)),
-            lambda array: to_first(array).transpose(1, 0),
-        ),
-        same(f"{first}.bias", f"{path}/mlp_0/bias"),
+        *dense_after_map(first, f"{path}/mlp_0", down[-1] * features, side=4),
         *dense(middle, f"{path}/mlp_1"),
         Entry(
             f"{last}.weight",
@@ -114,6 +193,20 @@ def unet(torch_name: str, path: str, image_size: int, features: int) -> list[Ent
             lambda array: to_first(array.transpose(1, 0)),
         ),
         Entry(f"{last}.bias", f"{path}/mlp_2/bias", to_last, to_first),
+    ]
+
+
+def dense_after_map(torch_name: str, path: str, channels: int, side: int) -> list[Entry]:
+    """Affine map of a flattened map, which PyTorch flattens channels first."""
+    to_last, to_first = _channels_last(channels, side)
+    return [
+        Entry(
+            f"{torch_name}.weight",
+            f"{path}/kernel",
+            lambda array: to_last(array.transpose(1, 0)),
+            lambda array: to_first(array).transpose(1, 0),
+        ),
+        same(f"{torch_name}.bias", f"{path}/bias"),
     ]
 
 

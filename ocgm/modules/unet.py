@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.layers import Conv, Dense, group_norm
+from ocgm.modules.layers import Conv, Dense, group_norm, instance_norm
 
 # Channels of the blocks in units of the first block's, by number of blocks. The upward path is
 # what the authors' code has; the papers' "reverse of the encoder" would differ in one block.
@@ -26,16 +26,18 @@ def down_up_blocks(image_size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 class UNet(nn.Module):
     """[B, S, S, C] -> [B, S, S, features] for S in 32, 64, 128.
 
-    Every block is a 3x3 convolution without bias, GroupNorm and ReLU. Resolution halves after each downward block but
+    Every block is a 3x3 convolution without bias, a norm and ReLU. Resolution halves after each downward block but
     the last and doubles after each upward block but the last, by nearest neighbour; the bottom is a 4x4 map through a
     three-layer perceptron.
 
     Attributes:
       features: channels of the first block and of the output.
+      norm: "group" (GENESIS-V2) or "instance" (MONet).
       dtype: dtype of the computation.
     """
 
     features: int
+    norm: str = "group"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -46,15 +48,18 @@ class UNet(nn.Module):
         for i, multiple in enumerate(down):
             if i > 0:
                 x = x[:, ::2, ::2]
-            x = ConvBlock(multiple * self.features, dtype=self.dtype, name=f"down_{i}")(x)
+            x = self._block(multiple, f"down_{i}")(x)
             skips.append(x)
         x = self._bottleneck(x)
         for i, multiple in enumerate(up):
             if i > 0:
                 x = x.repeat(2, axis=1).repeat(2, axis=2)
             x = jnp.concatenate([x, skips[-1 - i]], axis=-1)
-            x = ConvBlock(multiple * self.features, dtype=self.dtype, name=f"up_{i}")(x)
+            x = self._block(multiple, f"up_{i}")(x)
         return x
+
+    def _block(self, multiple: int, name: str) -> nn.Module:
+        return ConvBlock(multiple * self.features, norm=self.norm, dtype=self.dtype, name=name)
 
     def _bottleneck(self, x: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
@@ -65,12 +70,20 @@ class UNet(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """3x3 convolution without bias, GroupNorm, ReLU: [B, H, W, in] -> [B, H, W, features]."""
+    """3x3 convolution without bias, a norm, ReLU: [B, H, W, in] -> [B, H, W, features].
+
+    Attributes:
+      features: number of output channels.
+      norm: "group" or "instance".
+      dtype: dtype of the computation.
+    """
 
     features: int
+    norm: str = "group"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        norm = {"group": group_norm, "instance": instance_norm}[self.norm]
         x = Conv(self.features, 3, padding=1, use_bias=False, dtype=self.dtype, name="conv")(x)
-        return nn.relu(group_norm(self.dtype, name="norm")(x))
+        return nn.relu(norm(self.dtype, name="norm")(x))

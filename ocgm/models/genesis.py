@@ -1,0 +1,181 @@
+"""GENESIS (Engelcke, Kosiorek, Parker Jones and Posner, ICLR 2020), and its symmetric variant (Engelcke et al. 2020,
+"Reconstruction bottlenecks in object-centric generative models").
+
+Where the papers and the authors' code differ this follows the code; docs/genesis.md lists the differences.
+"""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm import losses
+from ocgm.errors import ConfigError
+from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.modules import gated, torch_names
+from ocgm.modules.component_vae import ComponentVAE
+from ocgm.modules.distributions import standard_normal
+from ocgm.modules.mask_vae import MaskVAE
+from ocgm.modules.priors import AutoregressivePrior, ComponentPrior
+
+
+class Genesis(nn.Module):
+    """GENESIS: an autoregressive VAE over masks, then a VAE over what is under each mask.
+
+    Attributes:
+      num_slots: K, at least 2.
+      image_size: side of the images; 32, 64, 128 or 256.
+      mask_latent_size: size of z^m_k.
+      component_latent_size: size of z^c_k.
+      component_features: width of the asymmetric component VAE.
+      symmetric: component VAE with the mask VAE's gated encoder and decoder; image_size 32 or 64.
+      component_prior: learn p(z^c_k | z^m_k); otherwise N(0, I).
+      encoder_norm, decoder_norm: norms of the gated layers, "batch", "instance" or "none".
+      component_sigma: standard deviation of the pixel likelihood.
+      sample_bounded_mean: in `sample`, bound the means of p(z^m_k | z^m_<k) by tanh as training does. The authors' code
+        leaves the tanh out when it samples; False reproduces that.
+      dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
+    """
+
+    num_slots: int
+    image_size: int
+    mask_latent_size: int = 64
+    component_latent_size: int = 16
+    component_features: int = 32
+    symmetric: bool = False
+    component_prior: bool = True
+    encoder_norm: str = "batch"
+    decoder_norm: str = "batch"
+    component_sigma: float = 0.7
+    sample_bounded_mean: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        gated.check(self.image_size, self.symmetric, self.encoder_norm, self.decoder_norm)
+        if self.num_slots < 2:
+            raise ConfigError(
+                f"genesis: num_slots={self.num_slots}; at least 2 are needed. GENESIS with one slot is the model"
+                " one_slot_vae."
+            )
+        super().__post_init__()
+
+    def setup(self) -> None:
+        self.mask_vae = MaskVAE(
+            self.image_size,
+            self.mask_latent_size,
+            self.encoder_norm,
+            self.decoder_norm,
+            dtype=self.dtype,
+        )
+        self.component_vae = ComponentVAE(
+            self.image_size,
+            self.component_latent_size,
+            out_features=3,
+            features=self.component_features,
+            symmetric=self.symmetric,
+            norm=(self.encoder_norm, self.decoder_norm),
+            dtype=self.dtype,
+        )
+        self.mask_prior = AutoregressivePrior(self.mask_latent_size, hidden=256)
+        if self.component_prior:
+            self.prior_of_components = ComponentPrior(self.component_latent_size)
+
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        num_slots: int | None = None,
+        deterministic: bool = False,
+    ) -> Outputs:
+        """Infer masks, then what is under them, and reconstruct.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: normalise with batch statistics and update the running ones (collection `batch_stats`).
+          num_slots: number of slots instead of the configured one.
+          deterministic: use posterior means instead of samples.
+
+        Returns:
+          `Outputs`; `slots` are [z^m_k, z^c_k]. KL terms: `masks` and `components`, both [B, K].
+        """
+        chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
+        shape = (len(images), num_slots or self.num_slots)
+
+        # Stage 1: masks.
+        noise = standard_normal(self, (*shape, self.mask_latent_size), deterministic)
+        masks = Latent(*self.mask_vae.infer(images, noise, train))
+        log_masks = self.mask_vae.decode(masks.sample, train)
+
+        # Stage 2: components.
+        mean, sigma = self.component_vae.infer(images, log_masks, train)
+        noise = standard_normal(self, mean.shape, deterministic)
+        parts = Latent(mean, sigma, mean + sigma * noise)
+        components = nn.sigmoid(self.component_vae.decode(parts.sample, train))
+        error = losses.mixture_negative_log_likelihood(
+            images, components, log_masks, self.component_sigma
+        )
+
+        # Divergence from the priors p(z^m_k | z^m_<k) and p(z^c_k | z^m_k).
+        kl = {
+            "masks": losses.monte_carlo_kl(
+                masks.sample, masks.mean, masks.sigma, *self.mask_prior(masks.sample)
+            ),
+            "components": losses.monte_carlo_kl(
+                parts.sample, mean, sigma, *self._component_prior(masks.sample)
+            ),
+        }
+        return Outputs(
+            reconstruction=jnp.sum(jnp.exp(log_masks) * components, axis=1),
+            components=components,
+            log_masks=log_masks,
+            log_masks_decoded=None,
+            slots=jnp.concatenate([masks.sample, parts.sample], axis=-1),
+            active_slots=jnp.ones(shape, bool),
+            reconstruction_error=error,
+            kl=kl,
+            latents={"masks": masks, "components": parts},
+        )
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """Samples z^m_1, ..., z^m_{K-1}, z^c_1, ..., z^c_K as one vector, [B, F], as the paper's probes use them."""
+        latents = self(images, train=False).latents
+        parts = (latents["masks"].sample[:, :-1], latents["components"].sample)
+        return jnp.concatenate([z.reshape(len(images), -1) for z in parts], axis=-1)
+
+    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+        """Draw scenes from the prior; uses the `latent` stream."""
+        shape = (batch_size, num_slots or self.num_slots)
+        noise = standard_normal(self, (*shape, self.mask_latent_size))
+        z_masks = self.mask_prior.sample(noise, bounded_mean=self.sample_bounded_mean)
+        log_masks = self.mask_vae.decode(z_masks, train=False)
+        mean, sigma = self._component_prior(z_masks)
+        z = mean + sigma * standard_normal(self, (*shape, self.component_latent_size))
+        components = nn.sigmoid(self.component_vae.decode(z, train=False))
+        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        return Sample(images, components, log_masks)
+
+    def _component_prior(self, z_masks: jax.Array) -> tuple[jax.Array | float, jax.Array | float]:
+        return self.prior_of_components(z_masks) if self.component_prior else (0.0, 1.0)
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        n = torch_names
+        entries = [
+            *n.mask_vae("att_process", "mask_vae", self.encoder_norm, self.decoder_norm),
+            *n.component_vae(
+                "comp_vae",
+                "component_vae",
+                self.image_size,
+                self.component_features,
+                self.symmetric,
+                self.encoder_norm,
+                self.decoder_norm,
+            ),
+            *n.autoregressive_prior("mask_prior"),
+        ]
+        if self.component_prior:
+            for i, layer in enumerate(("hidden_0", "hidden_1", "head")):
+                entries += n.dense(f"prior_mlp.{2 * i}", f"prior_of_components/{layer}")
+        return entries

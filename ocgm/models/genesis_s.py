@@ -1,0 +1,138 @@
+"""GENESIS-S (Engelcke et al., ICLR 2020, section 3): GENESIS with one latent a slot for mask and appearance.
+
+Where the paper and the authors' code differ this follows the code; docs/genesis.md lists the differences.
+"""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm import losses
+from ocgm.errors import ConfigError
+from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.modules import gated, torch_names
+from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.distributions import standard_normal
+from ocgm.modules.mask_vae import MaskVAE
+from ocgm.modules.priors import AutoregressivePrior
+
+
+class GenesisS(nn.Module):
+    """GENESIS-S: an autoregressive VAE whose latents decode to masks and, by a second decoder, to components.
+
+    Attributes:
+      num_slots: K, at least 2.
+      image_size: side of the images; 32, 64, 128 or 256.
+      latent_size: size of z_k.
+      decoder_features: width of the component decoder.
+      encoder_norm, decoder_norm: norms of the gated layers, "batch", "instance" or "none".
+      component_sigma: standard deviation of the pixel likelihood.
+      sample_bounded_mean: in `sample`, bound the means of p(z_k | z_<k) by tanh as training does. The authors' code
+        leaves the tanh out when it samples; False reproduces that.
+      dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
+    """
+
+    num_slots: int
+    image_size: int
+    latent_size: int = 64
+    decoder_features: int = 32
+    encoder_norm: str = "batch"
+    decoder_norm: str = "batch"
+    component_sigma: float = 0.7
+    sample_bounded_mean: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        gated.check(self.image_size, False, self.encoder_norm, self.decoder_norm)
+        if self.num_slots < 2:
+            raise ConfigError(
+                f"genesis_s: num_slots={self.num_slots}; at least 2 are needed, since the last slot's mask is what"
+                " the others leave."
+            )
+        super().__post_init__()
+
+    def setup(self) -> None:
+        self.mask_vae = MaskVAE(
+            self.image_size,
+            self.latent_size,
+            self.encoder_norm,
+            self.decoder_norm,
+            dtype=self.dtype,
+        )
+        # One decoder for all slots: [B, K, D] -> [B, K, S, S, 3].
+        self.decoder = nn.vmap(
+            SpatialBroadcastDecoder,
+            variable_axes={"params": None},
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )(self.image_size, self.decoder_features, out_features=3, dtype=self.dtype)
+        self.prior = AutoregressivePrior(self.latent_size, hidden=256)
+
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        num_slots: int | None = None,
+        deterministic: bool = False,
+    ) -> Outputs:
+        """Infer slots and reconstruct.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: normalise with batch statistics and update the running ones (collection `batch_stats`).
+          num_slots: number of slots instead of the configured one.
+          deterministic: use posterior means instead of samples.
+
+        Returns:
+          `Outputs`. KL term: `latents` [B, K].
+        """
+        chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
+        shape = (len(images), num_slots or self.num_slots)
+        noise = standard_normal(self, (*shape, self.latent_size), deterministic)
+        latent = Latent(*self.mask_vae.infer(images, noise, train))
+        log_masks = self.mask_vae.decode(latent.sample, train)
+        components = self._components(latent.sample)
+        error = losses.mixture_negative_log_likelihood(
+            images, components, log_masks, self.component_sigma
+        )
+        kl = losses.monte_carlo_kl(
+            latent.sample, latent.mean, latent.sigma, *self.prior(latent.sample)
+        )
+        return Outputs(
+            reconstruction=jnp.sum(jnp.exp(log_masks) * components, axis=1),
+            components=components,
+            log_masks=log_masks,
+            log_masks_decoded=None,
+            slots=latent.sample,
+            active_slots=jnp.ones(shape, bool),
+            reconstruction_error=error,
+            kl={"latents": kl},
+            latents={"slots": latent},
+        )
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """Samples z_1, ..., z_K as one vector, [B, K * D], as the paper's probes use them."""
+        return self(images, train=False).slots.reshape(len(images), -1)
+
+    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+        """Draw scenes from the prior; uses the `latent` stream."""
+        shape = (batch_size, num_slots or self.num_slots, self.latent_size)
+        z = self.prior.sample(standard_normal(self, shape), self.sample_bounded_mean)
+        log_masks, components = self.mask_vae.decode(z, train=False), self._components(z)
+        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        return Sample(images, components, log_masks)
+
+    def _components(self, z: jax.Array) -> jax.Array:
+        return nn.sigmoid(self.decoder(z).astype(jnp.float32))
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        return [
+            *torch_names.mask_vae("att_process", "mask_vae", self.encoder_norm, self.decoder_norm),
+            *torch_names.spatial_broadcast_decoder("decoder", "decoder"),
+            *torch_names.autoregressive_prior("prior"),
+        ]

@@ -1,0 +1,124 @@
+"""BD-VAE and DC-VAE, the baselines of the GENESIS paper (Engelcke et al., ICLR 2020, appendix B).
+
+Gated convolutions without any norm and a 64-dimensional latent. The reconstruction-bottlenecks paper has another pair,
+one of which is called DC-VAE as well: see one_slot_vae.py.
+"""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm import losses
+from ocgm.errors import ConfigError
+from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.modules import gated, torch_names
+from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.distributions import posterior_sigma, standard_normal
+from ocgm.modules.gated import GatedDecoder, GatedEncoder
+from ocgm.modules.layers import Conv, Dense
+
+DECODERS = ("broadcast", "deconv")
+_BROADCAST_FEATURES = 64
+
+
+class ImageVAE(nn.Module):
+    """VAE of whole images.
+
+    Attributes:
+      image_size: side of the images; 32, 64, 128 or 256.
+      latent_size: size of z.
+      decoder: "broadcast" (BD-VAE: spatial broadcast decoder) or "deconv" (DC-VAE: gated transposed convolutions).
+      component_sigma: standard deviation of the pixel likelihood.
+      dtype: dtype of the convolutions, float32 or bfloat16; parameters and losses are float32.
+    """
+
+    image_size: int
+    latent_size: int = 64
+    decoder: str = "broadcast"
+    component_sigma: float = 0.7
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"image_vae: decoder={self.decoder!r} is not one of {DECODERS}.")
+        gated.check(self.image_size, symmetric=False)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        self.encoder = GatedEncoder(256, dtype=self.dtype)
+        self.mean = Dense(self.latent_size)
+        self.sigma = Dense(self.latent_size)
+        if self.decoder == "deconv":
+            self.deconv_decoder = GatedDecoder(self.image_size, out_features=3, dtype=self.dtype)
+        else:
+            self.broadcast_decoder = SpatialBroadcastDecoder(
+                self.image_size,
+                _BROADCAST_FEATURES,
+                out_features=_BROADCAST_FEATURES,
+                dtype=self.dtype,
+            )
+            # One layer more than GENESIS's component decoder, in the authors' code.
+            self.output = Conv(3, 1, dtype=self.dtype)
+
+    def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
+        """Encode and reconstruct.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: no effect here (the model has no batch statistics); part of the contract.
+          deterministic: use the posterior mean instead of a sample.
+
+        Returns:
+          `Outputs` with one slot. KL term: `latents` [B, 1].
+        """
+        chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
+        encoding = self.encoder(images, train).astype(jnp.float32)
+        mean, sigma = self.mean(encoding), posterior_sigma(self.sigma(encoding))
+        z = mean + sigma * standard_normal(self, mean.shape, deterministic)
+        reconstruction = self.decode(z)
+        log_density = losses.gaussian_log_density(images, reconstruction, self.component_sigma)
+        return Outputs(
+            reconstruction=reconstruction,
+            components=reconstruction[:, None],
+            log_masks=jnp.zeros_like(reconstruction[:, None, ..., :1]),
+            log_masks_decoded=None,
+            slots=z[:, None],
+            active_slots=jnp.ones((len(images), 1), bool),
+            reconstruction_error=-jnp.sum(log_density, axis=(1, 2, 3)),
+            kl={"latents": losses.monte_carlo_kl(z, mean, sigma)[:, None]},
+            latents={"slots": Latent(mean[:, None], sigma[:, None], z[:, None])},
+        )
+
+    def decode(self, z: jax.Array) -> jax.Array:
+        """Latents [B, D] -> images [B, S, S, 3] in [0, 1]."""
+        if self.decoder == "deconv":
+            decoded = self.deconv_decoder(z, train=False)
+        else:
+            decoded = self.output(nn.elu(self.broadcast_decoder(z)))
+        return nn.sigmoid(decoded.astype(jnp.float32))
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """A sample z, [B, D], as the paper's probes use it."""
+        return self(images, train=False).slots[:, 0]
+
+    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+        """Draw images from the prior; uses the `latent` stream. There is only one slot."""
+        images = self.decode(standard_normal(self, (batch_size, self.latent_size)))
+        components = images[:, None]
+        return Sample(images, components, jnp.zeros_like(components[..., :1]))
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        n = torch_names
+        entries = [
+            *n.gated_layers("vae.q_z_nn", "encoder"),
+            *n.dense("vae.q_z_mean", "mean"),
+            *n.dense("vae.q_z_var.0", "sigma"),
+        ]
+        if self.decoder == "deconv":
+            entries += n.gated_layers("vae.p_x_nn", "deconv_decoder", transposed=True)
+            return entries + n.conv("vae.p_x_mean", "deconv_decoder/output")
+        entries += n.spatial_broadcast_decoder("vae.p_x_nn.1", "broadcast_decoder")
+        return entries + n.conv("vae.p_x_mean", "output")

@@ -1,0 +1,105 @@
+"""SBD-VAE and DC-VAE of "Reconstruction bottlenecks in object-centric generative models" (Engelcke et al. 2020).
+
+These are GENESIS's component VAEs with one slot that covers the whole image. The GENESIS paper's own baselines, one of
+which is called DC-VAE as well, are other networks: see image_vae.py.
+"""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm import losses
+from ocgm.errors import ConfigError
+from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.modules import gated, torch_names
+from ocgm.modules.component_vae import ComponentVAE
+from ocgm.modules.distributions import standard_normal
+
+DECODERS = ("broadcast", "deconv")
+
+
+class OneSlotVAE(nn.Module):
+    """GENESIS's component VAE on whole images.
+
+    Attributes:
+      image_size: side of the images; 32, 64, 128 or 256 ("deconv": 32 or 64).
+      latent_size: size of z.
+      decoder: "broadcast" (SBD-VAE: small encoder, spatial broadcast decoder) or "deconv" (DC-VAE: gated encoder and
+        decoder with batch norm).
+      width: channels of the SBD-VAE's first layer.
+      component_sigma: standard deviation of the pixel likelihood.
+      dtype: dtype of the convolutions, float32 or bfloat16; parameters and losses are float32.
+    """
+
+    image_size: int
+    latent_size: int = 16
+    decoder: str = "broadcast"
+    width: int = 32
+    component_sigma: float = 0.7
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"one_slot_vae: decoder={self.decoder!r} is not one of {DECODERS}.")
+        gated.check(self.image_size, self.decoder == "deconv")
+        super().__post_init__()
+
+    def setup(self) -> None:
+        self.vae = ComponentVAE(
+            self.image_size,
+            self.latent_size,
+            out_features=3,
+            features=self.width,
+            symmetric=self.decoder == "deconv",
+            dtype=self.dtype,
+        )
+
+    def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
+        """Encode and reconstruct.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: normalise with batch statistics and update the running ones ("deconv" only).
+          deterministic: use the posterior mean instead of a sample.
+
+        Returns:
+          `Outputs` with one slot. KL term: `latents` [B, 1].
+        """
+        chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
+        log_masks = jnp.zeros((*images.shape[:3], 1))[:, None]
+        mean, sigma = self.vae.infer(images, log_masks, train)
+        noise = standard_normal(self, mean.shape, deterministic)
+        latent = Latent(mean, sigma, mean + sigma * noise)
+        components = nn.sigmoid(self.vae.decode(latent.sample, train))
+        error = losses.mixture_negative_log_likelihood(
+            images, components, log_masks, self.component_sigma
+        )
+        return Outputs(
+            reconstruction=components[:, 0],
+            components=components,
+            log_masks=log_masks,
+            log_masks_decoded=None,
+            slots=latent.sample,
+            active_slots=jnp.ones((len(images), 1), bool),
+            reconstruction_error=error,
+            kl={"latents": losses.monte_carlo_kl(latent.sample, mean, sigma)},
+            latents={"slots": latent},
+        )
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """A sample z, [B, D]."""
+        return self(images, train=False).slots[:, 0]
+
+    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+        """Draw images from the prior; uses the `latent` stream. There is only ever one slot."""
+        z = standard_normal(self, (batch_size, num_slots or 1, self.latent_size))
+        components = nn.sigmoid(self.vae.decode(z, train=False))
+        return Sample(components[:, 0], components, jnp.zeros_like(components[..., :1]))
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        return torch_names.component_vae(
+            "comp_vae", "vae", self.image_size, self.width, self.decoder == "deconv"
+        )

@@ -1,0 +1,97 @@
+"""VAEs that encode and decode the part of a picture that a mask selects."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.distributions import posterior_parameters
+from ocgm.modules.gated import GatedDecoder, GatedEncoder
+from ocgm.modules.layers import Conv, Dense
+
+
+class ComponentEncoder(nn.Module):
+    """Four strided convolutions and a perceptron (GENESIS appendix B; MONet): [B, S, S, in] -> [B, out_features].
+
+    Attributes:
+      features: channels of the first layer.
+      out_features: size of the output.
+      activation: after every hidden layer.
+      dtype: dtype of the computation.
+    """
+
+    features: int
+    out_features: int
+    activation: Callable[[jax.Array], jax.Array] = nn.elu
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i, multiple in enumerate((1, 1, 2, 2)):
+            x = Conv(multiple * self.features, 3, 2, 1, dtype=self.dtype, name=f"conv_{i}")(x)
+            x = self.activation(x)
+        x = x.reshape(x.shape[0], -1)
+        # The papers say 256 units; the authors' code has more where the output needs them.
+        hidden = Dense(max(256, self.out_features), dtype=self.dtype, name="hidden")(x)
+        return Dense(self.out_features, dtype=self.dtype, name="head")(self.activation(hidden))
+
+
+class ComponentVAE(nn.Module):
+    """One VAE for all slots, which are folded into the batch, so that batch statistics are over all of them.
+
+    Attributes:
+      image_size: side of the images.
+      latent_size: D.
+      out_features: channels that are decoded.
+      features: width of the asymmetric VAE.
+      activation: of the asymmetric VAE.
+      symmetric: gated encoder and decoder instead of a small encoder and a spatial broadcast decoder.
+      norm: of the gated layers.
+      dtype: dtype of the computation.
+    """
+
+    image_size: int
+    latent_size: int
+    out_features: int
+    features: int = 32
+    activation: Callable[[jax.Array], jax.Array] = nn.elu
+    symmetric: bool = False
+    norm: tuple[str, str] = ("batch", "batch")
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self) -> None:
+        options = {"dtype": self.dtype}
+        if self.symmetric:
+            self.encoder = GatedEncoder(2 * self.latent_size, self.norm[0], **options)
+            self.decoder = GatedDecoder(self.image_size, self.out_features, self.norm[1], **options)
+        else:
+            options["activation"] = self.activation
+            self.encoder = ComponentEncoder(self.features, 2 * self.latent_size, **options)
+            self.decoder = SpatialBroadcastDecoder(
+                self.image_size, self.features, self.out_features, **options
+            )
+
+    def infer(
+        self, images: jax.Array, log_masks: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Posterior mean and standard deviation, each [B, K, D], of images [B, S, S, 3] under [B, K, S, S, 1].
+
+        The *logarithm* of the mask is the network's first channel.
+        """
+        batch, num_slots, *_ = log_masks.shape
+        images = jnp.broadcast_to(images[:, None], (*log_masks.shape[:4], images.shape[-1]))
+        x = jnp.concatenate([log_masks, images], axis=-1)
+        raw = self._run(self.encoder, x.reshape(batch * num_slots, *x.shape[2:]), train)
+        return posterior_parameters(raw.reshape(batch, num_slots, -1).astype(jnp.float32))
+
+    def decode(self, z: jax.Array, train: bool) -> jax.Array:
+        """Latents [B, K, D] -> [B, K, S, S, out_features], before any output non-linearity."""
+        batch, num_slots, size = z.shape
+        decoded = self._run(self.decoder, z.reshape(batch * num_slots, size), train)
+        return decoded.reshape(batch, num_slots, *decoded.shape[1:]).astype(jnp.float32)
+
+    def _run(self, network: nn.Module, x: jax.Array, train: bool) -> jax.Array:
+        return network(x, train) if self.symmetric else network(x)

@@ -1,0 +1,78 @@
+"""GENESIS's scene segmentation: an autoregressive VAE over masks (Engelcke et al. 2020, section 3)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ocgm.modules.distributions import posterior_parameters, posterior_sigma
+from ocgm.modules.gated import GatedDecoder, GatedEncoder
+from ocgm.modules.layers import LSTM, Dense
+from ocgm.modules.stick_breaking import log_masks_from_logits
+
+_ENCODING_SIZE = 256
+
+
+class MaskVAE(nn.Module):
+    """Infers one latent after another and breaks the stick with what they decode to.
+
+    Attributes:
+      image_size: side of the images.
+      latent_size: D.
+      encoder_norm, decoder_norm: norms of the gated layers.
+      dtype: dtype of the convolutions.
+    """
+
+    image_size: int
+    latent_size: int
+    encoder_norm: str = "batch"
+    decoder_norm: str = "batch"
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self) -> None:
+        self.encoder = GatedEncoder(_ENCODING_SIZE, self.encoder_norm, dtype=self.dtype)
+        self.mean = Dense(self.latent_size)
+        self.sigma = Dense(self.latent_size)
+        self.lstm = LSTM(_ENCODING_SIZE + self.latent_size, 2 * self.latent_size)
+        self.head = Dense(2 * self.latent_size)
+        self.decoder = GatedDecoder(self.image_size, 1, self.decoder_norm, dtype=self.dtype)
+
+    def infer(
+        self, images: jax.Array, noise: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Mean and standard deviation of q(z_k | x, z_<k) and a sample, each [B, K, D], from noise [B, K, D] ~ N(0, I).
+
+        The first latent comes from the encoding of the image alone, the others from an LSTM that sees the encoding and
+        the latent before.
+        """
+        encoding = self.encoder(images, train).astype(jnp.float32)
+        mean, sigma = self.mean(encoding), posterior_sigma(self.sigma(encoding))
+        first = (mean, sigma, mean + sigma * noise[:, 0])
+
+        def step(module, carry, noise_k):
+            state, z = carry
+            inputs = jnp.concatenate([encoding, z], axis=-1)
+            state, h = module.lstm.step_function()(state, inputs)
+            mean, sigma = posterior_parameters(module.head(h))
+            z = mean + sigma * noise_k
+            return (state, z), (mean, sigma, z)
+
+        scan = nn.scan(
+            step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1
+        )
+        carry = (self.lstm.initial_state(len(images)), first[2])
+        _, rest = scan(self, carry, noise[:, 1:])
+        return tuple(
+            jnp.concatenate([one[:, None], others], axis=1)
+            for one, others in zip(first, rest, strict=True)
+        )
+
+    def decode(self, z: jax.Array, train: bool) -> jax.Array:
+        """Log-masks [B, K, S, S, 1] of latents [B, K, D].
+
+        The last slot gets the remaining scope; its latent is decoded as well, since the authors' batch statistics are
+        over all slots.
+        """
+        batch, num_slots, size = z.shape
+        logits = self.decoder(z.reshape(batch * num_slots, size), train).astype(jnp.float32)
+        return log_masks_from_logits(logits.reshape(batch, num_slots, *logits.shape[1:]))
