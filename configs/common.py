@@ -1,19 +1,38 @@
 """Pieces that the experiments share. A config is plain data: numbers, strings, tuples."""
 
+import itertools
+from typing import NamedTuple
+
 from ml_collections import ConfigDict
 
-# (image side, slots) of each dataset in the GENESIS papers.
-DATASETS = {"multi_dsprites": (64, 5), "objects_room": (64, 7), "shapestacks": (64, 9)}
+from ocgm.errors import ConfigError
+
+
+class Dataset(NamedTuple):
+    """How the GENESIS papers use a dataset: image side, K, and GECO's goal in nats per pixel and channel."""
+
+    image_size: int
+    num_slots: int
+    goal: float = 0.5655
+
+
+DATASETS = {
+    "multi_dsprites": Dataset(64, 5),
+    "gqn": Dataset(64, 7),
+    "objects_room": Dataset(64, 7),
+    "shapestacks": Dataset(64, 9),
+    "sketchy": Dataset(128, 10, goal=0.5645),
+    "apc": Dataset(128, 10),
+}
 
 
 def data(name: str) -> ConfigDict:
     """A dataset at the image side that the papers use."""
-    image_size, _ = DATASETS[name]
     return ConfigDict(
         {
             "name": name,
             "variant": "",  # "" means the dataset's first; multi_dsprites: "plain" or "unique" colours
-            "image_size": image_size,
+            "image_size": DATASETS[name].image_size,
             "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
             "sprites_path": "",  # dSprites npz; "" renders the sprites analytically
             "num_examples": (),  # (train, validation, test); () means all
@@ -43,9 +62,18 @@ def elbo(beta: float = 0.5, warmup_steps: int = 0) -> ConfigDict:
 
 def adam(learning_rate: float = 1e-4) -> ConfigDict:
     """Adam at a constant rate; the authors use neither warm-up, decay nor clipping."""
+    return _optimizer("adam", learning_rate)
+
+
+def rmsprop(learning_rate: float = 1e-4) -> ConfigDict:
+    """RMSprop at a constant rate, as MONet's authors use it."""
+    return _optimizer("rmsprop", learning_rate)
+
+
+def _optimizer(name: str, learning_rate: float) -> ConfigDict:
     return ConfigDict(
         {
-            "name": "adam",
+            "name": name,
             "learning_rate": learning_rate,
             "warmup_steps": 0,
             "decay_steps": 0,  # cosine to zero at this step; 0 means no decay
@@ -54,19 +82,27 @@ def adam(learning_rate: float = 1e-4) -> ConfigDict:
     )
 
 
-def experiment(model: ConfigDict, data: ConfigDict) -> ConfigDict:
-    """The training protocol of the GENESIS papers: GECO, Adam, batch 32, 500,000 steps."""
+def experiment(dataset: str, model: str, **fields: object) -> ConfigDict:
+    """The training protocol of the GENESIS papers: GECO, Adam, batch 32, 500,000 steps.
+
+    Args:
+      dataset: a name of `DATASETS`.
+      model: a name of ocgm.models.
+      **fields: the model's other fields.
+    """
+    data_config = data(dataset)
     # One source for the image side: --config.data.image_size sets the model's too.
-    model.image_size = data.get_ref("image_size")
+    image_size = data_config.get_ref("image_size")
     return ConfigDict(
         {
             "seed": 0,
+            "num_seeds": 1,  # N > 1 trains seed, ..., seed + N - 1 together on one device
             "batch_size": 32,
             "num_train_steps": 500_000,
             "max_train_minutes": 0.0,  # stop, evaluate and save after so long; 0 means never
-            "model": model,
-            "data": data,
-            "objective": geco(),
+            "model": {"name": model, "image_size": image_size, "dtype": "float32", **fields},
+            "data": data_config,
+            "objective": geco(DATASETS[dataset].goal),
             "optimizer": adam(),
             "evaluation": {
                 "every_steps": 5_000,
@@ -81,21 +117,111 @@ def experiment(model: ConfigDict, data: ConfigDict) -> ConfigDict:
     )
 
 
-def genesis_v2(dataset: str) -> ConfigDict:
-    """GENESIS-V2 at paper width on a dataset of the papers."""
-    _, num_slots = DATASETS[dataset]
-    model = ConfigDict(
-        {
-            "name": "genesis_v2",
-            "num_slots": num_slots,
-            "feature_dim": 64,
-            "kernel": "gaussian",
-            "semi_convolutional": True,
-            "autoregressive_prior": True,
-            "mask_loss": False,
-            "detach_mask_loss_target": True,
-            "component_sigma": 0.7,
-            "dtype": "float32",
-        }
+# ---- models at paper width, on a dataset of the papers
+
+
+def _slot_model(dataset: str, model: str, **fields: object) -> ConfigDict:
+    num_slots = DATASETS[dataset].num_slots
+    return experiment(dataset, model, num_slots=num_slots, component_sigma=0.7, **fields)
+
+
+_MASK_VAE = {"encoder_norm": "batch", "decoder_norm": "batch", "sample_bounded_mean": True}
+
+
+def genesis(dataset: str) -> ConfigDict:
+    """GENESIS: latents of masks, and of components given masks."""
+    return _slot_model(
+        dataset,
+        "genesis",
+        **_MASK_VAE,
+        mask_latent_size=64,
+        component_latent_size=16,
+        component_features=32,
+        symmetric=False,
+        component_prior=True,
     )
-    return experiment(model, data(dataset))
+
+
+def genesis_s(dataset: str) -> ConfigDict:
+    """GENESIS-S: one latent a slot, for mask and component."""
+    return _slot_model(dataset, "genesis_s", **_MASK_VAE, latent_size=64, decoder_features=32)
+
+
+def monet_g(dataset: str) -> ConfigDict:
+    """MONet as the GENESIS papers train it, with GECO."""
+    return _slot_model(
+        dataset,
+        "monet",
+        attention_features=32,
+        component_latent_size=16,
+        component_features=32,
+        background_sigma=0.7,
+        mask_prior="softmax",
+        monte_carlo_kl=True,
+    )
+
+
+def monet(dataset: str) -> ConfigDict:
+    """MONet with the settings of Burgess et al. (2019)."""
+    config = monet_g(dataset)
+    config.model.background_sigma = 0.09
+    config.model.component_sigma = 0.11
+    config.objective = elbo(beta=0.5)
+    config.optimizer = rmsprop()
+    config.batch_size = 64
+    config.num_train_steps = 1_000_000
+    return config
+
+
+def genesis_v2(dataset: str) -> ConfigDict:
+    """GENESIS-V2."""
+    return _slot_model(
+        dataset,
+        "genesis_v2",
+        feature_dim=64,
+        kernel="gaussian",
+        semi_convolutional=True,
+        autoregressive_prior=True,
+        mask_loss=False,
+        detach_mask_loss_target=True,
+    )
+
+
+def image_vae(dataset: str, decoder: str) -> ConfigDict:
+    """The GENESIS paper's baselines without slots: BD-VAE ("broadcast") and DC-VAE ("deconv")."""
+    return experiment(dataset, "image_vae", latent_size=64, decoder=decoder, component_sigma=0.7)
+
+
+def one_slot_vae(dataset: str, decoder: str) -> ConfigDict:
+    """GENESIS with a single component: SBD-VAE ("broadcast") and DC-VAE ("deconv") of the bottlenecks paper."""
+    return experiment(
+        dataset,
+        "one_slot_vae",
+        latent_size=16,
+        decoder=decoder,
+        width=32,
+        component_sigma=0.7,
+    )
+
+
+# ---- files with several experiments: --config=FILE:SPEC
+
+
+def expand_specs(patterns: tuple[str, ...]) -> list[str]:
+    """("a|b,c",) -> ["a,c", "b,c"]."""
+    return [
+        ",".join(parts)
+        for pattern in patterns
+        for parts in itertools.product(*(choices.split("|") for choices in pattern.split(",")))
+    ]
+
+
+def split_spec(spec: str, patterns: tuple[str, ...]) -> list[str]:
+    """The parts of a spec that fits one of the patterns.
+
+    Raises:
+      ConfigError: it fits none.
+    """
+    if spec not in expand_specs(patterns):
+        raise ConfigError(f"--config=FILE:{spec}: SPEC must be one of {'  or  '.join(patterns)}")
+    return spec.split(",")

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,10 @@ from ocgm import cli, models, optimizers, sharding
 from ocgm.data.pipeline import train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import UserError
+from ocgm.models.genesis import Genesis
+from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.models.monet import MONet
 from ocgm.modules import ic_sbp
 from ocgm.train_state import abstract_state, image_to_float, init_state, make_train_step
 
@@ -42,39 +46,101 @@ def median_seconds(function: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def genesis_v2_parts(
-    model: GenesisV2, params: dict, images: jax.Array
-) -> dict[str, Callable[[], object]]:
-    """Forward and backward of each part of GENESIS-V2 alone."""
+Parts = dict[str, Callable[[], object]]
+
+
+def genesis_v2_parts(model: GenesisV2, variables: dict, images: jax.Array) -> Parts:
+    """Backbone, IC-SBP and decoder of GENESIS-V2."""
     batch, side, k = images.shape[0], model.image_size, model.num_slots
     key = jax.random.key(0)
     embeddings = jax.random.normal(key, (batch, side, side, 8))
     scores = jax.random.uniform(key, (batch, side, side))
     z = jax.random.normal(key, (batch, k, model.feature_dim))
 
-    def backbone(params, images):
-        features = model.apply({"params": params}, images, method=lambda m, x: m.encoder(x))
-        return jnp.sum(jnp.square(features))
-
     def stick_breaking(embeddings, sigma):
         process = ic_sbp.stick_breaking(embeddings, scores, sigma, kernel=model.kernel, num_slots=k)
         return jnp.sum(jnp.square(process.log_masks))
 
-    def decoder(params, z):
-        active = jnp.ones(z.shape[:2], bool)
-        decoded = model.apply({"params": params}, z, active, method="decode")
-        return sum(jnp.sum(jnp.square(x)) for x in decoded)
-
-    parts = {
-        "backbone": (jax.jit(jax.grad(backbone)), (params, images)),
-        "IC-SBP": (jax.jit(jax.grad(stick_breaking, argnums=(0, 1))), (embeddings, 0.2)),
-        "decoder": (jax.jit(jax.grad(decoder, argnums=(0, 1))), (params, z)),
+    stick_breaking = jax.jit(jax.grad(stick_breaking, argnums=(0, 1)))
+    return {
+        "backbone": part(model, variables, lambda m, x: m.encoder(x), images),
+        "IC-SBP": lambda: stick_breaking(embeddings, 0.2),
+        "decoder": part(model, variables, lambda m, z: m.decode(z, jnp.ones(z.shape[:2], bool)), z),
     }
-    return {name: lambda f=f, a=a: f(*a) for name, (f, a) in parts.items()}
 
 
-# Parts of each model; a model that is not here is timed as a whole.
-_PARTS = {"genesis_v2": genesis_v2_parts}
+def genesis_parts(model: Genesis, variables: dict, images: jax.Array) -> Parts:
+    """Mask and component VAE of GENESIS."""
+    shape = (len(images), model.num_slots, model.image_size, model.image_size, 1)
+    log_masks = jnp.full(shape, -jnp.log(model.num_slots))
+    return {
+        "mask VAE": mask_vae_part(model, variables, images, model.mask_latent_size),
+        "component VAE": component_vae_part(model, variables, images, log_masks),
+    }
+
+
+def genesis_s_parts(model: GenesisS, variables: dict, images: jax.Array) -> Parts:
+    """Mask VAE and component decoder of GENESIS-S."""
+    z = jax.random.normal(jax.random.key(0), (len(images), model.num_slots, model.latent_size))
+    return {
+        "mask VAE": mask_vae_part(model, variables, images, model.latent_size),
+        "component decoder": part(model, variables, lambda m, z: m.decoder(z), z),
+    }
+
+
+def monet_parts(model: MONet, variables: dict, images: jax.Array) -> Parts:
+    """Attention and component VAE of MONet."""
+    shape = (len(images), model.num_slots, model.image_size, model.image_size, 1)
+    log_masks = jnp.full(shape, -jnp.log(model.num_slots))
+
+    def attend(m, images):
+        return m.attend(images, m.num_slots)
+
+    return {
+        "attention": part(model, variables, attend, images),
+        "component VAE": component_vae_part(model, variables, images, log_masks),
+    }
+
+
+def part(model: nn.Module, variables: dict, method: Callable, *inputs: jax.Array) -> Callable:
+    """Forward and backward of a method of the model alone, as a call without arguments."""
+    state = {name: value for name, value in variables.items() if name != "params"}
+
+    def loss(params, *inputs):
+        outputs, _ = model.apply(
+            {"params": params, **state}, *inputs, method=method, mutable=list(state)
+        )
+        return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(outputs))
+
+    gradient = jax.jit(jax.grad(loss, argnums=tuple(range(1 + len(inputs)))))
+    return lambda: gradient(variables["params"], *inputs)
+
+
+def mask_vae_part(model, variables, images, latent_size) -> Callable:
+    noise = jax.random.normal(jax.random.key(0), (len(images), model.num_slots, latent_size))
+
+    def infer_and_decode(m, images, noise):
+        mean, sigma, z = m.mask_vae.infer(images, noise, train=True)
+        return mean, sigma, m.mask_vae.decode(z, train=True)
+
+    return part(model, variables, infer_and_decode, images, noise)
+
+
+def component_vae_part(model, variables, images, log_masks) -> Callable:
+    def infer_and_decode(m, images, log_masks):
+        mean, _ = m.component_vae.infer(images, log_masks, train=True)
+        return m.component_vae.decode(mean, train=True)
+
+    return part(model, variables, infer_and_decode, images, log_masks)
+
+
+# Parts of each model; the VAEs have none worth telling apart.
+_PARTS = {
+    "genesis": genesis_parts,
+    "genesis_s": genesis_s_parts,
+    "genesis_v2": genesis_v2_parts,
+    "monet": monet_parts,
+}
 
 
 def optimizer_part(config, params) -> Callable[[], object]:
@@ -127,7 +193,8 @@ def main(argv: list[str]) -> None:
     compile_seconds = time.perf_counter() - start
 
     state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
-    params = jax.tree.map(jnp.copy, state.params)  # The step takes the state's buffers.
+    # Copies, since the step takes the state's buffers.
+    variables = jax.tree.map(jnp.copy, {"params": state.params, **state.model_state})
 
     def train_step():
         nonlocal state
@@ -139,8 +206,8 @@ def main(argv: list[str]) -> None:
     parts = {}
     if config.model.name in _PARTS:
         floats = image_to_float(batch["image"])
-        parts = _PARTS[config.model.name](models.build(config.model), params, floats)
-    parts["optimiser"] = optimizer_part(config, params)
+        parts = _PARTS[config.model.name](models.build(config.model), variables, floats)
+    parts["optimiser"] = optimizer_part(config, variables["params"])
     shares = {name: median_seconds(f, repeats) / step_seconds for name, f in parts.items()}
     if (seconds := input_seconds(config, mesh, repeats)) is not None:
         shares["input (overlaps)"] = seconds / step_seconds
@@ -150,7 +217,7 @@ def main(argv: list[str]) -> None:
         f"device: {jax.device_count()} x {device.device_kind} ({device.platform}), jax {jax.__version__}"
     )
     print(
-        f"model: {config.model.name}, {side}x{side}, K = {config.model.num_slots},"
+        f"model: {config.model.name}, {side}x{side}, K = {config.model.get('num_slots', 1)},"
         f" batch {config.batch_size}, {config.model.dtype}"
     )
     print(f"compile: {compile_seconds:.1f} s")

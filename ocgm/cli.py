@@ -46,8 +46,8 @@ def run(main: Callable[[list[str]], None]) -> None:
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
-    # What ml_collections raises for config fields that do not exist or have another type.
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    # What config files raise, and ml_collections for fields that do not exist or have another type.
+    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(1)
 

@@ -148,7 +148,7 @@ def test_unknown_objective():
 
 
 def optimizer(**changes):
-    config = common.experiment(ConfigDict({}), common.data("multi_dsprites"))
+    config = common.genesis_v2("multi_dsprites")
     config.optimizer.update(changes)
     return optimizers.build(config)
 

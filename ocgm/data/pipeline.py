@@ -6,6 +6,7 @@ rows of each batch. So any number of processes sees the same global batches.
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -57,6 +58,30 @@ def train_iterator(
         .map(lambda indices: read(indices[rows]))
     )
     return iter(dataset.to_iter_dataset(_read_options()))
+
+
+def stacked_train_iterator(
+    data_config: ConfigDict, batch_size: int, seeds: Sequence[int]
+) -> grain.DatasetIterator:
+    """The `train_iterator` of one seed, or those of N seeds in step: batches `{"image": uint8 [N, b, H, W, 3]}`."""
+    iterators = [train_iterator(data_config, batch_size, seed) for seed in seeds]
+    return iterators[0] if len(iterators) == 1 else _StackedIterator(iterators)
+
+
+class _StackedIterator(grain.DatasetIterator):
+    """Stacks the batches of several iterators on a new first axis; its state is all of theirs."""
+
+    def __next__(self) -> Batch:
+        return jax.tree.map(lambda *rows: np.stack(rows), *map(next, self._parents))
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the states of the iterators, in order."""
+        return {"seeds": [iterator.get_state() for iterator in self._parents]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to a position that `get_state` gave."""
+        for iterator, position in zip(self._parents, state["seeds"], strict=True):
+            iterator.set_state(position)
 
 
 def eval_batches(

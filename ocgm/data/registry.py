@@ -19,7 +19,7 @@ class DatasetSpec:
     Attributes:
       name: value of `config.data.name`; also the folder below the data directory.
       title: name for people.
-      image_size: native side in pixels.
+      image_size: native side in pixels; of pictures that are not square, the side in the papers.
       num_slots: K of the papers' models.
       max_objects: largest number of objects in a training image, background not counted.
       has_masks: whether there are true masks, hence segmentation metrics.
@@ -84,6 +84,48 @@ _SPECS = (
         ),
         stand_in="multi_dsprites",
     ),
+    DatasetSpec(
+        name="gqn",
+        title="GQN rooms_ring_camera",
+        image_size=64,
+        num_slots=7,
+        max_objects=3,
+        has_masks=False,
+        builder=None,
+        generated=False,
+        how_to_get="download gs://gqn-dataset/rooms_ring_camera (250 GB)",
+        stand_in="multi_dsprites",
+    ),
+    DatasetSpec(
+        name="sketchy",
+        title="Sketchy",
+        image_size=128,
+        num_slots=10,
+        max_objects=3,
+        has_masks=False,
+        builder=None,
+        generated=False,
+        how_to_get=(
+            "download and unpack the two lift_green__demos and the two stack_green_on_red__demos "
+            "archives (.tar.bz2) from https://storage.googleapis.com/sketchy-data/"
+        ),
+        stand_in="multi_dsprites",
+    ),
+    DatasetSpec(
+        name="apc",
+        title="APC 2016 (MIT-Princeton)",
+        image_size=128,
+        num_slots=10,
+        max_objects=1,
+        has_masks=True,
+        builder=None,
+        generated=False,
+        how_to_get=(
+            "download and unpack the Object Segmentation Training Dataset (130 GB), "
+            "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
+        ),
+        stand_in="multi_dsprites",
+    ),
 )
 
 DATASETS = {spec.name: spec for spec in _SPECS}
@@ -102,8 +144,13 @@ def get_spec(name: str) -> DatasetSpec:
     raise UserError(f"unknown dataset '{name}'; there are {', '.join(DATASETS)}.{hint}")
 
 
-def missing_error(spec: DatasetSpec, data_dir: str | os.PathLike) -> DatasetMissingError:
-    """Returns the error to raise when a dataset is not on disk and cannot be generated."""
+def missing_error(
+    spec: DatasetSpec, data_dir: str | os.PathLike, image_size: int
+) -> DatasetMissingError:
+    """Returns the error to raise when a dataset is not on disk and cannot be generated.
+
+    `image_size` is the side that the experiment asks for.
+    """
     message = (
         f"{spec.title} ('{spec.name}') is not at {os.path.join(data_dir, spec.name)}. "
         f"To get it, {spec.how_to_get}"
@@ -111,8 +158,11 @@ def missing_error(spec: DatasetSpec, data_dir: str | os.PathLike) -> DatasetMiss
     if spec.builder is None:
         message += "; this version of ocgm has no reader for it yet"
     if spec.stand_in:
+        stand_in = DATASETS[spec.stand_in]
         message += (
-            f". To run now on the synthetic stand-in {DATASETS[spec.stand_in].title}, add "
+            f". To run now on the synthetic stand-in {stand_in.title}, add "
             f"--config.data.name={spec.stand_in}"
         )
+        if image_size > stand_in.image_size:
+            message += f" --config.data.image_size={stand_in.image_size}"
     return DatasetMissingError(message)

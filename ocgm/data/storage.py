@@ -37,7 +37,7 @@ def prepare(data_config: ConfigDict) -> "tfds.core.DatasetBuilder":
     dataset appears under its name only when it is complete.
 
     Args:
-      data_config: fields `name`, `variant`, `data_dir` and those of the dataset itself.
+      data_config: fields `name`, `variant`, `data_dir`, `image_size` and those of the dataset itself.
 
     Returns:
       The TFDS builder, ready to be read.
@@ -48,12 +48,12 @@ def prepare(data_config: ConfigDict) -> "tfds.core.DatasetBuilder":
     """
     spec = registry.get_spec(data_config.name)
     if spec.builder is None:
-        raise registry.missing_error(spec, data_dir(data_config))
+        raise _missing_error(spec, data_config)
     builder = _builder(spec, data_config)
     if _is_ready(builder):
         return builder
     if not spec.generated:
-        raise registry.missing_error(spec, data_dir(data_config))
+        raise _missing_error(spec, data_config)
     try:
         _generate(builder)
     except OSError as error:
@@ -61,6 +61,10 @@ def prepare(data_config: ConfigDict) -> "tfds.core.DatasetBuilder":
             f"cannot write {builder.info.full_name} to {data_dir(data_config)}: {error}"
         ) from error
     return _builder(spec, data_config)
+
+
+def _missing_error(spec: registry.DatasetSpec, data_config: ConfigDict) -> UserError:
+    return registry.missing_error(spec, data_dir(data_config), data_config.image_size)
 
 
 def _builder(spec: registry.DatasetSpec, data_config: ConfigDict) -> "tfds.core.DatasetBuilder":

@@ -1,12 +1,14 @@
 """Models by name. Adding one is a file, a line here and a config."""
 
 import dataclasses
+import inspect
+from collections.abc import Iterable
 
 import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, InputError
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
@@ -46,3 +48,18 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
             raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
         settings["dtype"] = jnp.dtype(settings["dtype"])
     return model(**settings)
+
+
+def check_options(model: nn.Module, options: Iterable[str]) -> None:
+    """Check the keyword arguments of a model's call, such as `num_slots` or `dynamic_slots`.
+
+    Raises:
+      InputError: the model has no such option.
+    """
+    known = list(inspect.signature(type(model).__call__).parameters)[2:]  # without self and images
+    if unknown := sorted(set(options) - set(known)):
+        names = {kind: name for name, kind in _MODELS.items()}
+        raise InputError(
+            f"option(s) {', '.join(unknown)} do not exist for {names[type(model)]}; it takes"
+            f" {', '.join(known)}."
+        )

@@ -3,6 +3,8 @@
 import flax.struct
 import jax
 
+from ocgm.errors import InputError
+
 
 @flax.struct.dataclass
 class Latent:
@@ -57,3 +59,13 @@ class Sample:
     images: jax.Array
     components: jax.Array
     log_masks: jax.Array
+
+
+def check_one_slot(name: str, num_slots: int | None) -> None:
+    """Check that nobody asks a model without slots for several.
+
+    Raises:
+      InputError: `num_slots` is neither None nor 1.
+    """
+    if num_slots not in (None, 1):
+        raise InputError(f"{name} has one slot; it cannot sample with num_slots={num_slots}.")

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated, torch_names
 from ocgm.modules.decoders import SpatialBroadcastDecoder
 from ocgm.modules.distributions import posterior_sigma, standard_normal
@@ -105,6 +105,7 @@ class ImageVAE(nn.Module):
 
     def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
+        check_one_slot("image_vae", num_slots)
         images = self.decode(standard_normal(self, (batch_size, self.latent_size)))
         components = images[:, None]
         return Sample(images, components, jnp.zeros_like(components[..., :1]))

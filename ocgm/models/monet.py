@@ -1,4 +1,4 @@
-"""MONet (Burgess et al. 2019) as the GENESIS papers train it, and MONet-G, which is MONet with GECO.
+"""MONet (Burgess et al. 2019) as the GENESIS authors built it; trained with GECO it is their MONet-G.
 
 Where the papers and the authors' code differ this follows the code; docs/monet.md lists the differences.
 """

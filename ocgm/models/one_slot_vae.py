@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.models.base import Latent, Outputs, Sample
+from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated, torch_names
 from ocgm.modules.component_vae import ComponentVAE
 from ocgm.modules.distributions import standard_normal
@@ -93,8 +93,9 @@ class OneSlotVAE(nn.Module):
         return self(images, train=False).slots[:, 0]
 
     def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
-        """Draw images from the prior; uses the `latent` stream. There is only ever one slot."""
-        z = standard_normal(self, (batch_size, num_slots or 1, self.latent_size))
+        """Draw images from the prior; uses the `latent` stream. There is only one slot."""
+        check_one_slot("one_slot_vae", num_slots)
+        z = standard_normal(self, (batch_size, 1, self.latent_size))
         components = nn.sigmoid(self.vae.decode(z, train=False))
         return Sample(components[:, 0], components, jnp.zeros_like(components[..., :1]))
 

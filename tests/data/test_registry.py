@@ -10,8 +10,9 @@ from ocgm.errors import DatasetMissingError, UserError
 
 
 def test_entries():
-    assert list(DATASETS) == ["multi_dsprites", "objects_room", "shapestacks"]
-    assert [spec.num_slots for spec in DATASETS.values()] == [5, 7, 9]
+    names = ["multi_dsprites", "objects_room", "shapestacks", "gqn", "sketchy", "apc"]
+    assert list(DATASETS) == names
+    assert [spec.num_slots for spec in DATASETS.values()] == [5, 7, 9, 7, 10, 10]
     for name, spec in DATASETS.items():
         assert spec.name == name
         assert spec.stand_in == "" or DATASETS[spec.stand_in].generated
@@ -27,6 +28,9 @@ def test_unknown_dataset():
     [
         ("objects_room", "https://storage.googleapis.com/multi-object-datasets/objects_room/"),
         ("shapestacks", "http://shapestacks-file.robots.ox.ac.uk/static/download/v1/"),
+        ("gqn", "gs://gqn-dataset/rooms_ring_camera"),
+        ("sketchy", "https://storage.googleapis.com/sketchy-data/"),
+        ("apc", "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"),
     ],
 )
 def test_missing_dataset(new_config, tmp_path, name, source):
@@ -44,6 +48,16 @@ def test_missing_dataset(new_config, tmp_path, name, source):
         assert source in message
         assert "--config.data.name=multi_dsprites" in message
         assert "\n" not in message
+
+
+@pytest.mark.parametrize("image_size", [64, 128])
+def test_stand_in_that_is_smaller(new_config, tmp_path, image_size):
+    config = new_config(tmp_path, name="sketchy", variant="", image_size=image_size)
+    with pytest.raises(DatasetMissingError) as error:
+        prepare(config)
+    flags = str(error.value).split("add ")[1].split()
+    smaller = ["--config.data.image_size=64"] if image_size > 64 else []
+    assert flags == ["--config.data.name=multi_dsprites", *smaller]
 
 
 def test_data_dir(monkeypatch, new_config, tmp_path):

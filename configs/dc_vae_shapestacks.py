@@ -1,0 +1,12 @@
+"""DC-VAE on ShapeStacks, 64x64.
+
+python -m ocgm.main --config=configs/dc_vae_shapestacks.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+    return common.image_vae("shapestacks", "deconv")

@@ -1,0 +1,14 @@
+"""GENESIS on GQN rooms, 64x64, K = 7.
+
+python -m ocgm.main --config=configs/genesis_gqn.py --workdir=DIR
+
+GENESIS paper: FID 80.5.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+    return common.genesis("gqn")
