@@ -31,7 +31,9 @@ def hashed_uniform(n: int, salt: int = 0) -> np.ndarray:
 
 
 def golden_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights of the golden tables."""
+    """Weights of the golden tables; running statistics are a fresh layer's."""
+    if name.endswith(("running_mean", "running_var")):
+        return np.full(shape, float(name.endswith("running_var")))
     salt = sum((i + 1) * ord(c) for i, c in enumerate(name))
     w = 2 * hashed_uniform(int(np.prod(shape)), salt).reshape(shape) - 1
     if len(shape) >= 2:

@@ -12,7 +12,6 @@ from reference_weights import fixture_weight
 
 from ocgm import inference, models, torch_import
 
-_CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.py"))
 # test_configs.py builds every config; here are the kinds of file and of model.
 _EXPERIMENTS = (
     "quickstart.py",

@@ -4,6 +4,7 @@ Every fixture in the folder is reproduced; OCGM_PARITY_FIXTURES names another fo
 does not exist here are skipped.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -262,59 +263,123 @@ def test_training_trajectory(path):
             close(value, arrays[f"trajectory/{name}"][t], f"{name} at step {t}", atol=atol)
 
 
-# The golden table: weights by hash, every standard normal draw 0.5, K = 5, 64x64 unless said.
-# kernel, autoregressive, mask loss, detach, semi-conv, side: err, kl_m, kl_l, grad, mean, std.
+# The golden tables: weights by hash, every standard normal draw 0.5, K = 5, 64x64 unless said.
+
+
+def case(model, err, kl_masks, kl_latents, gradient_norm, mean, std, train=True):
+    """One row: how to build the model, and batch means of what it computes."""
+    expected = (err, kl_masks, kl_latents, gradient_norm, mean, std)
+    return model, expected, train
+
+
+def build(kind, **settings):
+    slots = {} if kind in (OneSlotVAE, ImageVAE) else {"num_slots": 5}
+    return functools.partial(kind, **slots, **{"image_size": 64, **settings})
+
+
+def v2(**settings):
+    return build(GenesisV2, **settings)
+
+
+# fmt: off
 GOLDEN = {
-    "gaussian": ({}, (8446.7854, 0, 374.35192, 5568.63, 0.608669, 0.168718)),
-    "laplacian": ({"kernel": "laplacian"}, (8446.3869, 0, 373.50484, 5555.9, 0.608618, 0.168648)),
-    "epanechnikov": (
-        {"kernel": "epanechnikov"},
-        (8446.9881, 0, 375.29482, 5578.15, 0.608686, 0.168958),
+    "genesis_eval": case(build(Genesis), 9390.5176, 19.75678, 186.06486, 27907.4, 0.477292, 0.334315, train=False),
+    "genesis_s_eval": case(build(GenesisS), 9357.2191, 19.75678, 0, 23168, 0.208194, 0.165759, train=False),
+    "genesis_symmetric_eval": case(
+        build(Genesis, symmetric=True), 7965.7526, 19.75678, 10.37277, 454.344, 0.527792, 0.022336, train=False
     ),
-    "independent_prior": (
-        {"autoregressive_prior": False},
-        (8446.7854, 0, 349.52344, 5400.44, 0.608669, 0.168718),
+    "one_slot_dc_vae_eval": case(
+        build(OneSlotVAE, decoder="deconv"), 7965.7523, 0, 0.30256, 230.745, 0.527792, 0.022336, train=False
     ),
-    "mask_loss": (
-        {"mask_loss": True},
-        (8446.7854, 5335.79019, 374.35192, 14366.7, 0.608669, 0.168718),
+    "genesis": case(build(Genesis), 9505.0700, 41.67936, 213.94057, 46756, 0.500487, 0.345635),
+    "genesis_s": case(build(GenesisS), 9493.1011, 41.67936, 0, 39624.7, 0.224483, 0.216856),
+    "genesis_symmetric": case(
+        build(Genesis, symmetric=True), 8294.8472, 41.67936, 22.52363, 10378.1, 0.513548, 0.150463
     ),
-    "mask_loss_not_detached": (
-        {"mask_loss": True, "detach_mask_loss_target": False},
-        (8446.7854, 5335.79019, 374.35192, 14116.7, 0.608669, 0.168718),
+    "one_slot_dc_vae": case(
+        build(OneSlotVAE, decoder="deconv"), 8323.8639, 0, 1.31338, 1814.27, 0.513052, 0.171946
     ),
-    "no_semi_conv": (
-        {"semi_convolutional": False},
-        (8447.1073, 0, 375.03594, 5547.22, 0.608653, 0.168999),
+    "one_slot_sbd_vae": case(build(OneSlotVAE), 9145.9758, 0, 16.90318, 26641.8, 0.526900, 0.305079),
+    "monet": case(build(MONet), 8575.7579, 2181.84509, 109.11437, 95729.5, 0.565587, 0.211843),
+    "monet_scope": case(
+        build(MONet, mask_prior="scope"), 8575.7579, 542.78835, 109.11437, 32657.1, 0.565587, 0.211843
     ),
-    "128": ({"image_size": 128}, (33838.6494, 0, 302.31475, 11838, 0.612333, 0.168007)),
+    "monet_closed_form": case(
+        build(MONet, monte_carlo_kl=False), 8575.7579, 2181.84509, 134.34211, 95665.6, 0.565587, 0.211843
+    ),
+    "monet_sigmas": case(
+        build(MONet, background_sigma=0.09, component_sigma=0.11),
+        53861.5798, 2181.84509, 109.11437, 1352012, 0.565587, 0.211843,
+    ),
+    "bd_vae": case(build(ImageVAE), 8112.6577, 0, 2.39580, 13840.9, 0.571459, 0.087823),
+    "dc_vae": case(build(ImageVAE, decoder="deconv"), 7950.7434, 0, 2.39580, 93.6743, 0.501417, 0.012345),
+    "v2": case(v2(), 8446.7854, 0, 374.35192, 5568.63, 0.608669, 0.168718),
+    "v2_laplacian": case(v2(kernel="laplacian"), 8446.3869, 0, 373.50484, 5555.9, 0.608618, 0.168648),
+    "v2_epanechnikov": case(v2(kernel="epanechnikov"), 8446.9881, 0, 375.29482, 5578.15, 0.608686, 0.168958),
+    "v2_independent_prior": case(
+        v2(autoregressive_prior=False), 8446.7854, 0, 349.52344, 5400.44, 0.608669, 0.168718
+    ),
+    "v2_mask_loss": case(v2(mask_loss=True), 8446.7854, 5335.79019, 374.35192, 14366.7, 0.608669, 0.168718),
+    "v2_mask_loss_not_detached": case(
+        v2(mask_loss=True, detach_mask_loss_target=False),
+        8446.7854, 5335.79019, 374.35192, 14116.7, 0.608669, 0.168718,
+    ),
+    "v2_no_semi_conv": case(v2(semi_convolutional=False), 8447.1073, 0, 375.03594, 5547.22, 0.608653, 0.168999),
+    "genesis_128": case(
+        build(Genesis, image_size=128), 37098.7369, 47.56146, 548.81971, 354273, 0.741259, 0.160517
+    ),
+    "genesis_s_128": case(build(GenesisS, image_size=128), 38207.5091, 47.56146, 0, 109930, 0.222868, 0.217181),
+    "monet_128": case(build(MONet, image_size=128), 40119.2102, 6727.45908, 298.89429, 694372, 0.648448, 0.375964),
+    "v2_128": case(v2(image_size=128), 33838.6494, 0, 302.31475, 11838, 0.612333, 0.168007),
 }
+EVAL_MASKS = (0.533637, 0.248863, 0.116061, 0.054128, 0.047311)
+TRAIN_MASKS = (0.494309, 0.235876, 0.114730, 0.059811, 0.095274)
 GOLDEN_MASK_MEANS = {
-    "gaussian": (0.013448, 0.015724, 0.012567, 0.032679, 0.925583),
-    "laplacian": (0.075493, 0.065157, 0.043209, 0.047912, 0.768229),
-    "epanechnikov": (0.010534, 0.011122, 0.010169, 0.014067, 0.954107),
+    "genesis_eval": EVAL_MASKS,
+    "genesis_s_eval": EVAL_MASKS,
+    "genesis_symmetric_eval": EVAL_MASKS,
+    "genesis": TRAIN_MASKS,
+    "genesis_s": TRAIN_MASKS,
+    "genesis_symmetric": TRAIN_MASKS,
+    "monet": (0.469257, 0.231818, 0.122906, 0.068786, 0.107232),
+    "v2": (0.013448, 0.015724, 0.012567, 0.032679, 0.925583),
+    "v2_laplacian": (0.075493, 0.065157, 0.043209, 0.047912, 0.768229),
+    "v2_epanechnikov": (0.010534, 0.011122, 0.010169, 0.014067, 0.954107),
 }
+GOLDEN_DECODED_MASK_MEANS = {
+    "monet": (0.157486, 0.138974, 0.155410, 0.238990, 0.309140),
+    "monet_scope": (0.440198, 0.228733, 0.143997, 0.102032, 0.085040),
+    "v2": (0.200265, 0.200122, 0.199985, 0.200105, 0.199524),
+}
+# The authors' samples, which leave the tanh off the prior mean, and with it.
 GOLDEN_SAMPLES = {
-    "gaussian": (0.606166, 0.169826),
-    "independent_prior": (0.605469, 0.175864),
+    "genesis_authors": (build(Genesis, sample_bounded_mean=False), 0.522970, 0.290028),
+    "genesis": (build(Genesis), 0.525361, 0.290502),
+    "genesis_s_authors": (build(GenesisS, sample_bounded_mean=False), 0.191103, 0.172083),
+    "genesis_s": (build(GenesisS), 0.191909, 0.172873),
+    "monet": (build(MONet), 0.527943, 0.088222),
+    "bd_vae": (build(ImageVAE), 0.545511, 0.196778),
+    "dc_vae": (build(ImageVAE, decoder="deconv"), 0.501417, 0.012345),
+    "v2": (v2(), 0.606166, 0.169826),
+    "v2_independent_prior": (v2(autoregressive_prior=False), 0.605469, 0.175864),
 }
+# fmt: on
 
 
-def golden_model(case: str) -> tuple[GenesisV2, dict]:
-    settings, _ = GOLDEN[case]
-    model = GenesisV2(**{"num_slots": 5, "image_size": 64, **settings})
+def golden_variables(model) -> dict:
     shapes = torch_import.torch_shapes(model)
     state_dict = {name: golden_weight(name, shape) for name, shape in shapes.items()}
-    state_dict["att_process.log_sigma"] = np.log(
-        {
-            "gaussian": 1 / (5 * np.log(2)),
-            "laplacian": 1 / (np.sqrt(5) * np.log(2)),
-            "epanechnikov": 2 / 5,
-        }[model.kernel]
-    )
-    if model.semi_convolutional:
+    if "att_process.log_sigma" in shapes:
+        state_dict["att_process.log_sigma"] = np.log(
+            {
+                "gaussian": 1 / (5 * np.log(2)),
+                "laplacian": 1 / (np.sqrt(5) * np.log(2)),
+                "epanechnikov": 2 / 5,
+            }[model.kernel]
+        )
+    if "att_process.colour_head.gate.gate" in shapes:
         state_dict["att_process.colour_head.gate.gate"] = np.array(0.5)
-    return model, torch_import.to_variables(model, state_dict)
+    return torch_import.to_variables(model, state_dict)
 
 
 @pytest.fixture
@@ -326,49 +391,48 @@ def constant_noise(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", GOLDEN)
-def test_golden_rows(case, constant_noise):
-    model, variables = golden_model(case)
-    side = model.image_size
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_rows(name, constant_noise):
+    make, (error, kl_masks, kl_latents, gradient_norm, mean, std), train = GOLDEN[name]
+    model = make()
+    variables, side = golden_variables(model), model.image_size
     images = hashed_uniform(6 * side**2).reshape(2, 3, side, side).transpose(0, 2, 3, 1)
     images = jnp.asarray(images, jnp.float32)
-    scores = jnp.asarray(hashed_uniform(2 * side**2).reshape(2, side, side), jnp.float32)
+    options = {"train": train, "rngs": {"latent": jax.random.key(0)}}
+    if isinstance(model, GenesisV2):
+        scores = hashed_uniform(2 * side**2).reshape(2, side, side)
+        options["seed_scores"] = jnp.asarray(scores, jnp.float32)
 
-    def loss(params):
-        return loss_and_outputs(
-            model,
-            params,
-            {},
-            images,
-            1.0,
-            train=True,
-            seed_scores=scores,
-            rngs={"latent": jax.random.key(0)},
-        )
+    def loss(params, model_state):
+        return loss_and_outputs(model, params, model_state, images, 1.0, **options)
 
-    (_, (outputs, _, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        variables["params"]
-    )
-    error, kl_masks, kl_latents, grad_norm, mean, std = GOLDEN[case][1]
+    params = variables.pop("params")
+    (_, (outputs, _, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, variables)
+    kl = {term: jnp.sum(value) / 2 for term, value in outputs.kl.items()}
+    if isinstance(model, GenesisS):
+        kl["masks"] = kl.pop("latents")
     close(jnp.mean(outputs.reconstruction_error), error, "err", rtol=1e-5)
-    close(jnp.sum(outputs.kl["latents"]) / 2, kl_latents, "kl_l", rtol=1e-5)
-    if model.mask_loss:
-        close(jnp.mean(outputs.kl["masks"]), kl_masks, "kl_m", rtol=1e-5)
-    close(optax.tree.norm(grads), grad_norm, "gradient norm", rtol=2e-4)
+    close(kl.get("masks", 0.0), kl_masks, "kl_m", rtol=2e-5)
+    close(kl.get("components", kl.get("latents", 0.0)), kl_latents, "kl_l", rtol=2e-5)
+    close(optax.tree.norm(grads), gradient_norm, "gradient norm", rtol=2e-4)
     close(jnp.mean(outputs.reconstruction), mean, "mean", rtol=0, atol=2e-6)
     close(jnp.std(outputs.reconstruction, ddof=1), std, "std", rtol=0, atol=2e-6)
-    if case in GOLDEN_MASK_MEANS:
-        masks = jnp.mean(jnp.exp(outputs.log_masks), axis=(0, 2, 3, 4))
-        close(masks, GOLDEN_MASK_MEANS[case], "mask means", rtol=0, atol=2e-6)
+    for table, log_masks in (
+        (GOLDEN_MASK_MEANS, outputs.log_masks),
+        (GOLDEN_DECODED_MASK_MEANS, outputs.log_masks_decoded),
+    ):
+        if name in table:
+            masks = jnp.mean(jnp.exp(log_masks), axis=(0, 2, 3, 4))
+            close(masks, table[name], "mask means", rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("case", GOLDEN_SAMPLES)
-def test_golden_samples(case, constant_noise):
-    model, variables = golden_model(case)
+@pytest.mark.parametrize("name", GOLDEN_SAMPLES)
+def test_golden_samples(name, constant_noise):
+    make, mean, std = GOLDEN_SAMPLES[name]
+    model = make()
     sample = jax.jit(
         lambda v: model.apply(v, 2, method="sample", rngs={"latent": jax.random.key(0)})
     )
-    images = sample(variables).images
-    mean, std = GOLDEN_SAMPLES[case]
+    images = sample(golden_variables(model)).images
     close(jnp.mean(images), mean, "mean", rtol=0, atol=2e-6)
     close(jnp.std(images, ddof=1), std, "std", rtol=0, atol=2e-6)

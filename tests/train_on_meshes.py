@@ -46,8 +46,9 @@ def main(config_file: str, output: str) -> None:
         arrays[f"{name}/bytes"] = sum(
             leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state)
         )
-        params = flax.traverse_util.flatten_dict(jax.device_get(state.params), sep="/")
-        arrays |= {f"{name}/params/{path}": leaf for path, leaf in params.items()}
+        for kind in ("params", "model_state"):
+            leaves = flax.traverse_util.flatten_dict(jax.device_get(getattr(state, kind)), sep="/")
+            arrays |= {f"{name}/{kind}/{path}": leaf for path, leaf in leaves.items()}
     np.savez(output, **arrays)
 
 
