@@ -25,7 +25,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Ex
 _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run and the page.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Held-out images to evaluate on.", 1)
 _DATA_LABEL = (
-    "Multi-dSprites as in the GENESIS paper, {variant} variant, made on this machine with analytically rendered"
+    "Multi-dSprites as in the GENESIS paper, {variant} variant, made on this machine with {sprites}"
     " sprites and resized to {size}x{size}. Evaluation: the first {count} test images."
 )
 _INTRODUCTION = (
@@ -47,7 +47,7 @@ def summary_row(
     return {
         "steps": trained.step,
         "training": f"{train_minutes(workdir):.1f} min",
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"])),
         "ARI-FG (attention)": scores["ari_fg"],
         "ARI-FG (decoded)": scores["ari_fg_decoded"],
         "mSC-FG (attention)": scores["msc_fg"],
@@ -117,7 +117,10 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
         title="GENESIS-V2 quickstart",
         introduction=_INTRODUCTION,
         data_label=_DATA_LABEL.format(
-            variant=variant, size=config.data.image_size, count=num_images
+            variant=variant,
+            sprites="dSprites'" if config.data.sprites_path else "analytically rendered",
+            size=config.data.image_size,
+            count=num_images,
         ),
         summary_rows=rows,
         runs=runs,
