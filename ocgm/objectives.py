@@ -99,6 +99,11 @@ def current_beta(opt_state: optax.OptState) -> jax.Array:
     return optax.tree.get(opt_state, "beta")
 
 
+def error_average(opt_state: optax.OptState) -> jax.Array | None:
+    """GECO's moving average of the reconstruction error, nats an image; None for objectives that keep none."""
+    return optax.tree.get(opt_state, "error_average")
+
+
 def build(
     config: ml_collections.ConfigDict, image_size: int
 ) -> optax.GradientTransformationExtraArgs:

@@ -61,7 +61,10 @@ def test_batch_norm_is_over_the_batch_of_all_devices(tiny_config, tmp_path):
         np.testing.assert_allclose(arrays[f"{mesh}/losses"], arrays["1/losses"], rtol=1e-5)
         for name in statistics:
             other = arrays[name.replace("1/", f"{mesh}/", 1)]
-            np.testing.assert_allclose(other, arrays[name], rtol=1e-3, atol=1e-4, err_msg=name)
+            # A norm takes away the bias before it, whose gradient is rounding noise: in 20 steps
+            # Adam moves bias and running mean by up to 20 learning rates.
+            atol = 20 * 1e-4 if name.endswith("mean") else 1e-5
+            np.testing.assert_allclose(other, arrays[name], rtol=1e-3, atol=atol, err_msg=name)
 
 
 def test_same_result_as_the_loop(arrays, reference_run):

@@ -1,0 +1,89 @@
+"""The sweeps of "Reconstruction Bottlenecks in Object-Centric Generative Models" (Engelcke et al. 2020).
+
+How large may a component's latent be before a model stops taking scenes apart, and how large must it be to reconstruct?
+
+    python -m experiments.reconstruction_bottlenecks --workdir=runs/bottlenecks --datasets=multi_dsprites \\
+        --models=sbd_vae,dc_vae --latent_dims=1,4,16 --seeds=0,1,2
+
+trains one model after another below the workdir and goes on where it was stopped when started again. For a cluster,
+`--print_commands` prints one command a run instead; started again after those have run, this collects their results.
+Writes results.json, table.md (tables 1 and 2 with the paper's values) and figures.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+from absl import app, flags
+
+from experiments.bottleneck_runs import (
+    SIZES,
+    Run,
+    draw,
+    parse_overrides,
+    read_result,
+    select_runs,
+    table,
+)
+from ocgm import cli, train
+from ocgm.files import write_atomically
+
+_DATASETS = flags.DEFINE_list("datasets", ["multi_dsprites"], "Datasets, by comma.")
+_MODELS = flags.DEFINE_list(
+    "models", ["sbd_vae", "dc_vae"], "Of genesis, genesis_symmetric, sbd_vae, dc_vae; by comma."
+)
+_LATENT_DIMS = flags.DEFINE_list(
+    "latent_dims", None, "Sizes, by comma; all of the paper if not given."
+)
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds, by comma; the paper has three for GENESIS.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
+_PRINT_COMMANDS = flags.DEFINE_bool("print_commands", False, "Print the commands, train nothing.")
+_OVERRIDE = flags.DEFINE_multi_string(
+    "override", [], "FIELD=VALUE of every run's config, such as num_train_steps=1000; repeatable."
+)
+
+
+def command(run: Run, workdir: pathlib.Path, overrides: dict[str, object]) -> str:
+    """The command line of one run."""
+    fields = {"seed": run.seed, **overrides}
+    return " ".join(
+        [
+            "python -m ocgm.main",
+            f"--config=configs/reconstruction_bottlenecks.py:{run.spec}",
+            f"--workdir={workdir / run.folder}",
+            *(f"'--config.{name}={value}'" for name, value in fields.items()),
+        ]
+    )
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    workdir, overrides = pathlib.Path(_WORKDIR.value), parse_overrides(_OVERRIDE.value)
+    sizes = _LATENT_DIMS.value or SIZES
+    runs = select_runs(_DATASETS.value, _MODELS.value, sizes, _SEEDS.value)
+    results = []
+    for i, run in enumerate(runs, 1):
+        folder, config = workdir / run.folder, run.config(overrides)
+        result = read_result(run, folder, config)
+        if result is None and _PRINT_COMMANDS.value:
+            print(command(run, workdir, overrides))
+        elif result is None:
+            print(f"run {i} of {len(runs)}: {run.folder}", flush=True)
+            train.train(config, folder)
+            jax.clear_caches()  # The next model is another program.
+            result = read_result(run, folder, config)
+        if result is not None:
+            results.append(result)
+    if not results:
+        return
+    records = [dataclasses.asdict(result) for result in results]
+    write_atomically(workdir / "results.json", json.dumps(records, indent=2).encode())
+    write_atomically(workdir / "table.md", table(results).encode())
+    print(f"\n{table(results)}\n{len(results)} of {len(runs)} runs have finished.")
+    print("\n".join(f"wrote {path}" for path in draw(results, workdir)))
+
+
+if __name__ == "__main__":
+    cli.run(main)
