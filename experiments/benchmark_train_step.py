@@ -1,9 +1,9 @@
 """Time a training step and its parts: python -m experiments.benchmark_train_step --config=FILE.
 
 Random images stand in for the data, since the time does not depend on them; the input pipeline is timed on the
-config's own dataset, where that is on disk or can be generated. Each part is timed alone (forward and backward), so
-that shares need not add up to one. Numbers of different machines, or of a busy one, cannot be compared: compare ratios
-within one run.
+config's own dataset, where that is on disk or can be generated. Each part is timed alone (forward and backward), of
+several seeds that of the first, so that shares need not add up to one. Numbers of different machines, or of a busy one,
+cannot be compared: compare ratios within one run.
 """
 
 import contextlib
@@ -29,7 +29,13 @@ from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.monet import MONet
 from ocgm.modules import ic_sbp
-from ocgm.train_state import abstract_state, image_to_float, init_state, make_train_step
+from ocgm.train_state import (
+    abstract_state,
+    image_to_float,
+    init_state,
+    make_train_step,
+    variables_of_seed,
+)
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps to time.", 20)
@@ -185,7 +191,9 @@ def main(argv: list[str]) -> None:
     abstract = abstract_state(config, mesh)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     side = config.model.image_size
-    images = np.random.default_rng(0).integers(0, 256, (config.batch_size, side, side, 3), np.uint8)
+    shape = (config.num_seeds, config.batch_size, side, side, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = images[0] if config.num_seeds == 1 else images
     batch = {"image": jax.device_put(images, sharding.batch_sharding(mesh))}
 
     start = time.perf_counter()
@@ -194,7 +202,7 @@ def main(argv: list[str]) -> None:
 
     state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
     # Copies, since the step takes the state's buffers.
-    variables = jax.tree.map(jnp.copy, {"params": state.params, **state.model_state})
+    variables = jax.tree.map(jnp.copy, variables_of_seed(config, state, config.seed))
 
     def train_step():
         nonlocal state
@@ -205,7 +213,7 @@ def main(argv: list[str]) -> None:
     memory, where = peak_memory_gib()
     parts = {}
     if config.model.name in _PARTS:
-        floats = image_to_float(batch["image"])
+        floats = image_to_float(batch["image"] if config.num_seeds == 1 else batch["image"][0])
         parts = _PARTS[config.model.name](models.build(config.model), variables, floats)
     parts["optimiser"] = optimizer_part(config, variables["params"])
     shares = {name: median_seconds(f, repeats) / step_seconds for name, f in parts.items()}
@@ -218,11 +226,11 @@ def main(argv: list[str]) -> None:
     )
     print(
         f"model: {config.model.name}, {side}x{side}, K = {config.model.get('num_slots', 1)},"
-        f" batch {config.batch_size}, {config.model.dtype}"
+        f" batch {config.batch_size}, {config.model.dtype}, {config.num_seeds} seed(s)"
     )
     print(f"compile: {compile_seconds:.1f} s")
     print(f"step: {1e3 * step_seconds:.1f} ms (median of {repeats})")
-    print(f"images/s: {config.batch_size / step_seconds:.1f}")
+    print(f"images/s: {config.num_seeds * config.batch_size / step_seconds:.1f}")
     print(f"peak memory: {memory:.2f} GiB ({where})")
     for name, share in shares.items():
         print(f"share {name}: {share:.1%}")

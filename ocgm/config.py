@@ -19,6 +19,9 @@ _FREE_FIELDS = (
     "data.data_dir",
 )
 
+# Fields that came later, and what runs without them did.
+_LATER_FIELDS = {"num_seeds": 1}
+
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, object]:
     """{"model.num_slots": 5, ...} of a nested config, tuples as lists as JSON has them."""
@@ -55,7 +58,7 @@ def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     if not path.is_file():
         raise ConfigError(f"{workdir} holds no run (there is no config.json). Train one first.")
     try:
-        return from_json(path.read_text())
+        return ml_collections.ConfigDict({**_LATER_FIELDS, **from_json(path.read_text())})
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not valid JSON ({error}).") from error
 

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from ocgm import figures, metrics, sharding
+from ocgm import figures, metrics, models, sharding
 from ocgm.data import eval_batches, registry
 from ocgm.models.base import Outputs
 from ocgm.train_state import image_to_float, stream_keys
@@ -27,9 +27,11 @@ class Evaluator:
       model: any model of the contract.
       dataset: the dataset's name, for its number of labels.
       mesh: devices to run on.
-      seed: of the latents.
       num_figure_images: how many of the first images' outputs to keep for pictures.
       model_options: keyword arguments for the model's call, such as `num_slots` or `dynamic_slots`.
+
+    Raises:
+      InputError: the model has no such option.
     """
 
     def __init__(
@@ -37,32 +39,33 @@ class Evaluator:
         model: nn.Module,
         dataset: str,
         mesh: jax.sharding.Mesh,
-        seed: int = 0,
         num_figure_images: int = 8,
         model_options: dict[str, Any] | None = None,
     ):
+        models.check_options(model, model_options or {})
         self._model, self._options = model, model_options or {}
         self._spec = registry.get_spec(dataset)
         self._mesh = mesh
-        # Far from the keys of the training steps, which are folded in from 0 up.
-        self._key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
         self._num_figure_images = num_figure_images
         self._step = jax.jit(self._evaluate_batch, out_shardings=sharding.replicated(mesh))
 
     def run(
-        self, variables: dict[str, Any], batches: Iterable[dict[str, np.ndarray]]
+        self, variables: dict[str, Any], batches: Iterable[dict[str, np.ndarray]], seed: int = 0
     ) -> tuple[dict[str, float], dict[str, np.ndarray], Outputs]:
         """Evaluate.
 
         Args:
           variables: the model's variables.
           batches: host batches with `image`, `masks` and `valid`.
+          seed: of the latents.
 
         Returns:
           Mean of each metric over the valid images; the first images with their true masks; the model's outputs for
           them (host arrays).
         """
         batch_sharding = sharding.batch_sharding(self._mesh)
+        # Far from the keys of the training steps, which are folded in from 0 up.
+        key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
         totals, first, outputs = None, None, None
         for i, batch in enumerate(batches):
             if self._spec.has_masks:
@@ -72,7 +75,7 @@ class Evaluator:
                 for name, array in batch.items()
             }
             sums, figure_batch, figure_outputs = self._step(
-                variables, on_device, jax.random.fold_in(self._key, i)
+                variables, on_device, jax.random.fold_in(key, i)
             )
             totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
             if first is None:
@@ -136,10 +139,9 @@ def evaluate(
       seed: of the latents.
       model_options: keyword arguments for the model's call.
     """
-    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
-    evaluator = Evaluator(model, data.name, mesh, seed, model_options=model_options)
+    evaluator = Evaluator(model, data.name, sharding.make_mesh(), model_options=model_options)
     batches = eval_batches(data, split, batch_size, num_images)
-    scores, images, outputs = evaluator.run(variables, batches)
+    scores, images, outputs = evaluator.run(variables, batches, seed)
     return scores, evaluation_figure(images, outputs)
 
 

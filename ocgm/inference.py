@@ -16,10 +16,10 @@ import numpy as np
 from ocgm import config as config_lib
 from ocgm import models, sharding
 from ocgm.checkpoint import CheckpointStore
-from ocgm.errors import CheckpointError, InputError
+from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.files import write_atomically
 from ocgm.models.base import Outputs, Sample
-from ocgm.train_state import abstract_state, stream_keys
+from ocgm.train_state import abstract_state, all_seeds, stream_keys, variables_of_seed
 
 # The small GENESIS-V2 that ships with the package.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
@@ -31,7 +31,7 @@ class TrainedModel:
     """A model with its weights.
 
     Attributes:
-      config: the experiment that made it.
+      config: the experiment that made it; of a run of several seeds, that of this seed alone.
       model: the module.
       variables: its variables.
       step: number of updates that made them.
@@ -53,6 +53,7 @@ class TrainedModel:
         Raises:
           InputError: wrong rank, channels, size, dtype or range.
         """
+        models.check_options(self.model, options)
         images = check_images(images, self.config.model.image_size)
         static = tuple(sorted(options.items()))
         return _infer(self.model, self.variables, images, jax.random.key(seed), static)
@@ -116,31 +117,37 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
     return jnp.asarray(images, jnp.float32)
 
 
-def load(workdir: pathlib.Path, step: int | None = None) -> TrainedModel:
+def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None) -> TrainedModel:
     """The model of a run, or of an exported folder.
 
     Args:
       workdir: folder of a run, of an export, or `PRETRAINED`.
       step: a step that the run saved; its newest sound checkpoint by default.
+      seed: a seed that the run trained; its first by default.
 
     Raises:
-      UserError: there is none, or it is damaged.
+      ConfigError: the run did not train this seed.
+      UserError: there is no checkpoint, or it is damaged.
     """
     config = config_lib.load(workdir)
+    seed = config.seed if seed is None else seed
+    if seed not in all_seeds(config):
+        trained = ", ".join(map(str, all_seeds(config)))
+        raise ConfigError(f"{workdir} holds no model of seed {seed}; it holds seed {trained}.")
     model = models.build(config.model)
     if (workdir / _EXPORT).exists():
         return _load_export(workdir, config, model)
-    mesh = sharding.make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
     if not (workdir / "checkpoints").is_dir():
         raise CheckpointError(f"{workdir} holds no checkpoint yet.")
     with CheckpointStore(workdir) as checkpoints:
-        restored = checkpoints.restore(abstract_state(config, mesh), step=step)
+        abstract = abstract_state(config, sharding.make_mesh())
+        restored = checkpoints.restore(abstract, step=step)
     if restored is None:
         raise CheckpointError(f"{workdir} holds no checkpoint yet.")
     for problem in restored.problems:
         print(f"warning: {problem}", flush=True)
-    state = restored.state
-    variables = {"params": state.params, **state.model_state}
+    variables = variables_of_seed(config, restored.state, seed)
+    config.update(seed=seed, num_seeds=1)
     return TrainedModel(config, model, variables, restored.step)
 
 

@@ -13,8 +13,13 @@ from ocgm.errors import ConfigError
 _MIN_SHARDED_SIZE = 2**12
 
 
-def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
+_ALL_ON_DATA = ml_collections.ConfigDict({"data": -1, "fsdp": 1})
+
+
+def make_mesh(config: ml_collections.ConfigDict = _ALL_ON_DATA) -> Mesh:
     """The mesh of all devices that `config` (config.mesh) describes; `data` = -1 takes what is left.
+
+    By default all are on `data`.
 
     Raises:
       ConfigError: the axes do not multiply to the number of devices.

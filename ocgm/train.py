@@ -13,13 +13,20 @@ from ocgm import config as config_lib
 from ocgm import figures, models, sharding
 from ocgm.checkpoint import CheckpointStore
 from ocgm.curves import read_metrics
-from ocgm.data.pipeline import eval_batches, train_iterator
+from ocgm.data.pipeline import eval_batches, stacked_train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation import Evaluator, evaluation_figure
 from ocgm.signals import Interrupted, StopSignals
-from ocgm.train_state import TrainState, abstract_state, init_state, make_train_step
-from ocgm.writers import MetricWriter, NullWriter, ProgressLine
+from ocgm.train_state import (
+    TrainState,
+    abstract_state,
+    all_seeds,
+    init_state,
+    make_train_step,
+    variables_of_seed,
+)
+from ocgm.writers import MetricWriter, NullWriter, ProgressLine, summary
 
 
 class NonFiniteLossError(UserError):
@@ -49,7 +56,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     model = models.build(config.model)
     train_step = make_train_step(config, mesh)
-    host_batches = train_iterator(config.data, config.batch_size, config.seed)
+    host_batches = stacked_train_iterator(config.data, config.batch_size, all_seeds(config))
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
     held_out_batches = functools.partial(
         eval_batches,
@@ -58,24 +65,26 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         config.evaluation.batch_size,
         config.evaluation.num_images,
     )
-    evaluator = Evaluator(
-        model, config.data.name, mesh, config.seed, config.evaluation.num_figure_images
-    )
+    evaluator = Evaluator(model, config.data.name, mesh, config.evaluation.num_figure_images)
     held_out_batches()  # Too few images are noticed now, not when the first evaluation is due.
     config_lib.claim_workdir(workdir, config)
     first_process = jax.process_index() == 0  # It alone writes metrics and pictures.
     writer = MetricWriter(workdir) if first_process else NullWriter()
-    progress = ProgressLine(config.num_train_steps, config.batch_size)
+    progress = ProgressLine(config.num_train_steps, config.batch_size * config.num_seeds)
 
     def report(step: int, metrics: dict[str, jax.Array]) -> None:
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        values = summary(jax.device_get(metrics))
         values |= progress.rates() | {"minutes": progress.minutes()}
         say(progress.format(step, values))
         writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
-        variables = {"params": state.params, **state.model_state}
-        scores, images, outputs = evaluator.run(variables, held_out_batches())
+        results = [
+            evaluator.run(variables_of_seed(config, state, seed), held_out_batches(), seed)
+            for seed in all_seeds(config)
+        ]
+        scores = summary({name: [r[0][name] for r in results] for name in results[0][0]})
+        _, images, outputs = results[0]  # The figure is of the first seed.
         writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
         picture = evaluation_figure(images, outputs)
         if first_process:
@@ -137,12 +146,12 @@ def say(line: str) -> None:
 
 
 def num_parameters(state: TrainState) -> int:
-    """Number of trained parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    """Number of trained parameters, of one seed."""
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params)) // state.step.size
 
 
 def check_config(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
-    """Check what no single part can: batches fit the devices, the model the data, the time limit one process.
+    """Check what no single part can: batches and seeds fit the devices, the model the data, the time limit one process.
 
     Raises:
       ConfigError: they do not.
@@ -155,6 +164,14 @@ def check_config(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> 
     if config.max_train_minutes and jax.process_count() > 1:
         raise ConfigError(
             "config.max_train_minutes is for one process: the clocks of several differ."
+        )
+    if config.num_seeds < 1:
+        raise ConfigError(f"config.num_seeds={config.num_seeds} must be at least 1.")
+    if config.num_seeds > 1 and mesh.size > 1:
+        raise ConfigError(
+            f"config.num_seeds={config.num_seeds} trains all seeds on one device, but there are"
+            f" {mesh.size}. Let JAX see one only (such as with CUDA_VISIBLE_DEVICES=0), or run the"
+            " seeds one by one."
         )
     for field, size in (
         ("batch_size", config.batch_size),
@@ -188,18 +205,21 @@ def start_or_resume(
 def check_finite(
     state: TrainState, step: int, config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
-    """Stop a run whose loss or gradient was not finite.
+    """Stop a run whose loss or gradient was not finite, of any seed.
 
     Raises:
       NonFiniteLossError: after saving the state before the failing step.
     """
-    if not int(state.failed):
+    failed, steps = np.atleast_1d(state.failed), np.atleast_1d(state.step)
+    failed_steps = {seed: steps[i] for i, seed in enumerate(all_seeds(config)) if failed[i]}
+    if not failed_steps:
         return
-    failed_step = int(state.step)
     with CheckpointStore(workdir / "failed_state", config.checkpoint) as failures:
-        failures.save(failed_step, state)
+        failures.save(int(min(failed_steps.values())), state)
+    of_seed = " of seed {}" if config.num_seeds > 1 else ""
+    where = [f"step {at + 1:,}" + of_seed.format(seed) for seed, at in failed_steps.items()]
     raise NonFiniteLossError(
-        f"The loss or its gradient was not finite at step {failed_step + 1:,} (noticed at step"
+        f"The loss or its gradient was not finite at {', '.join(where)} (noticed at step"
         f" {step:,}). The state before it is in {workdir / 'failed_state'}; the run's checkpoints are"
         " untouched. Lower config.optimizer.learning_rate or set config.optimizer.clip_norm, and"
         " train in a new --workdir."

@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import os
 import pathlib
 import runpy
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from unittest import mock
 
 import jax
@@ -99,6 +102,28 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
     for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):
         content[file.name] = json.loads(file.read_text())
     return content
+
+
+def saved_failure(workdir: pathlib.Path) -> dict[str, object]:
+    """The state in failed_state/, read with the run's config."""
+    shutil.copy(workdir / "config.json", workdir / "failed_state" / "config.json")
+    return saved(workdir / "failed_state")
+
+
+def poisoned(make_train_step: Callable, number: int, poison: Callable) -> Callable:
+    """A `make_train_step` whose step of this number, from 1, gets a state that `poison` has changed in place."""
+
+    def make(config, mesh):
+        train_step, calls = make_train_step(config, mesh), itertools.count(1)
+
+        def step(state, batch):
+            if next(calls) == number:
+                poison(state)
+            return train_step(state, batch)
+
+        return step
+
+    return make
 
 
 def assert_same(actual: dict[str, object], expected: dict[str, object]) -> None:

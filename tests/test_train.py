@@ -1,13 +1,21 @@
 """Runs that stop, in every way, go on as if they had not stopped; runs that fail say so."""
 
-import itertools
 import random
 import shutil
 import signal
 
 import numpy as np
 import pytest
-from helpers import assert_same, finish, metrics_of, saved, start, write_config
+from helpers import (
+    assert_same,
+    finish,
+    metrics_of,
+    poisoned,
+    saved,
+    saved_failure,
+    start,
+    write_config,
+)
 
 from ocgm import config as config_lib
 from ocgm import train
@@ -143,20 +151,11 @@ def test_all_checkpoints_damaged(tiny_config, reference_run, tmp_path):
 
 def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
     """NaN in step 4: later steps change nothing, and the state after three is kept apart."""
-    make_train_step = train.make_train_step
 
-    def make_poisoned_step(config, mesh):
-        train_step, calls = make_train_step(config, mesh), itertools.count(1)
+    def poison(state):
+        state.params["embedding_gate"] = state.params["embedding_gate"] * np.float32("nan")
 
-        def step(state, batch):
-            if next(calls) == 4:
-                gate = state.params["embedding_gate"]
-                state.params["embedding_gate"] = gate * np.float32("nan")
-            return train_step(state, batch)
-
-        return step
-
-    monkeypatch.setattr(train, "make_train_step", make_poisoned_step)
+    monkeypatch.setattr(train, "make_train_step", poisoned(train.make_train_step, 4, poison))
     config = tiny_config(log_every_steps=10, checkpoint__every_steps=3)
     with pytest.raises(NonFiniteLossError) as error:
         train.train(config, tmp_path)
@@ -172,12 +171,6 @@ def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
     assert sound.pop("process_0-of-1.json") == {"next_index": 3}
     assert np.isfinite(sound.pop(".params['embedding_gate']"))
     assert_same(failed, sound)
-
-
-def saved_failure(workdir):
-    """The state in failed_state/, read with the run's config."""
-    shutil.copy(workdir / "config.json", workdir / "failed_state" / "config.json")
-    return saved(workdir / "failed_state")
 
 
 def test_held_out_images_are_counted_before_training(tiny_config, tmp_path):
