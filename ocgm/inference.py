@@ -70,8 +70,8 @@ class TrainedModel:
         ]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(images)], *parts)
 
-    def sample(self, batch_size: int, seed: int = 0, num_slots: int | None = None) -> Sample:
-        """Draw scenes from the prior."""
+    def sample(self, batch_size: int, seed: int = 0, num_slots: int = 0) -> Sample:
+        """Draw scenes from the prior, with another number of slots if `num_slots` is not 0."""
         return _sample(self.model, self.variables, jax.random.key(seed), batch_size, num_slots)
 
 

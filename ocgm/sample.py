@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     workdir = cli.model_folder(_WORKDIR.value)
     output = cli.output_folder(_OUTPUT.value, workdir)
     trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
-    drawn = trained.sample(_NUM_IMAGES.value, _SEED.value, _NUM_SLOTS.value)
+    drawn = trained.sample(_NUM_IMAGES.value, _SEED.value, _NUM_SLOTS.value or 0)
     drawn = jax.device_get(drawn)
     figures.save_png(
         output / "samples.png",

@@ -236,11 +236,11 @@ def test_training_trajectory(path):
     )
 
     @jax.jit
-    def step(params, opt_state, images, options):
+    def step(params, model_state, opt_state, images, options):
         beta = objectives.current_beta(opt_state)
-        (loss, (outputs, kl, _)), grads = jax.value_and_grad(
+        (loss, (outputs, kl, model_state)), grads = jax.value_and_grad(
             lambda p: loss_and_outputs(
-                model, p, {}, images, beta, train=True, deterministic=True, **options
+                model, p, model_state, images, beta, train=True, deterministic=True, **options
             ),
             has_aux=True,
         )(params)
@@ -249,13 +249,16 @@ def test_training_trajectory(path):
         params = optax.apply_updates(params, updates)
         record = {"loss": loss, "err": error, "kl": kl, "beta_used": beta}
         record["beta_after"] = objectives.current_beta(opt_state)
-        record["err_ema"] = optax.tree.get(opt_state, "error_average")
-        return params, opt_state, record
+        record["err_ema"] = objectives.error_average(opt_state)
+        return params, model_state, opt_state, record
 
-    params, opt_state = variables["params"], optimizer.init(variables["params"])
+    params = variables.pop("params")
+    model_state, opt_state = variables, optimizer.init(params)
     for t in range(len(arrays["images"])):
         options = {"seed_scores": arrays["seed_scores"][t]} if "seed_scores" in arrays else {}
-        params, opt_state, record = step(params, opt_state, arrays["images"][t], options)
+        params, model_state, opt_state, record = step(
+            params, model_state, opt_state, arrays["images"][t], options
+        )
         for name, value in record.items():
             # The KL crosses zero and feels Adam's sign-like first steps most: it is compared on
             # the scale of the loss that it is a part of, twice as tightly.

@@ -1,9 +1,12 @@
 """What every model takes and returns. Loops, evaluators and figures know only this file."""
 
+from typing import Protocol
+
 import flax.struct
 import jax
 
 from ocgm.errors import InputError
+from ocgm.modules import torch_names
 
 
 @flax.struct.dataclass
@@ -61,11 +64,49 @@ class Sample:
     log_masks: jax.Array
 
 
-def check_one_slot(name: str, num_slots: int | None) -> None:
+class Model(Protocol):
+    """The contract. Models are Flax modules that also have these; `jax.eval_shape` of any of them needs no data.
+
+    Random streams: `latent` for samples of latents, `seed_scores` for GENESIS-V2's stick-breaking.
+
+    Attributes:
+      image_size: side S of the images.
+    """
+
+    image_size: int
+
+    def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
+        """Infer slots and reconstruct.
+
+        Models may take more keyword arguments (`models.check_options`): those with slots take `num_slots`, a number of
+        slots instead of the configured one; 0 means that one, here and in `sample`.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          train: normalise with batch statistics and update the running ones (collection `batch_stats`), in models that
+            have them; without effect in others.
+          deterministic: use posterior means instead of samples.
+        """
+        ...
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """Vectors [B, F] for downstream use, as the model's paper takes them."""
+        ...
+
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
+        """Draw scenes from the prior."""
+        ...
+
+    def torch_entries(self) -> list[torch_names.Entry]:
+        """Names of the authors' PyTorch parameters beside ours."""
+        ...
+
+
+def check_one_slot(name: str, num_slots: int) -> None:
     """Check that nobody asks a model without slots for several.
 
     Raises:
-      InputError: `num_slots` is neither None nor 1.
+      InputError: `num_slots` is more than 1.
     """
-    if num_slots not in (None, 1):
+    if num_slots > 1:
         raise InputError(f"{name} has one slot; it cannot sample with num_slots={num_slots}.")

@@ -61,20 +61,15 @@ class Genesis(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        self.mask_vae = MaskVAE(
-            self.image_size,
-            self.mask_latent_size,
-            self.encoder_norm,
-            self.decoder_norm,
-            dtype=self.dtype,
-        )
+        norms = (self.encoder_norm, self.decoder_norm)
+        self.mask_vae = MaskVAE(self.image_size, self.mask_latent_size, norms, dtype=self.dtype)
         self.component_vae = ComponentVAE(
             self.image_size,
             self.component_latent_size,
             out_features=3,
             features=self.component_features,
             symmetric=self.symmetric,
-            norm=(self.encoder_norm, self.decoder_norm),
+            norms=norms,
             dtype=self.dtype,
         )
         self.mask_prior = AutoregressivePrior(self.mask_latent_size, hidden=256)
@@ -82,20 +77,9 @@ class Genesis(nn.Module):
             self.prior_of_components = ComponentPrior(self.component_latent_size)
 
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        num_slots: int | None = None,
-        deterministic: bool = False,
+        self, images: jax.Array, *, train: bool, num_slots: int = 0, deterministic: bool = False
     ) -> Outputs:
         """Infer masks, then what is under them, and reconstruct.
-
-        Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: normalise with batch statistics and update the running ones (collection `batch_stats`).
-          num_slots: number of slots instead of the configured one.
-          deterministic: use posterior means instead of samples.
 
         Returns:
           `Outputs`; `slots` are [z^m_k, z^c_k]. KL terms: `masks` and `components`, both [B, K].
@@ -144,7 +128,7 @@ class Genesis(nn.Module):
         parts = (latents["masks"].sample[:, :-1], latents["components"].sample)
         return jnp.concatenate([z.reshape(len(images), -1) for z in parts], axis=-1)
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots)
         noise = standard_normal(self, (*shape, self.mask_latent_size))

@@ -13,7 +13,7 @@ from ocgm import losses
 from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated, torch_names
-from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.decoders import SpatialBroadcastDecoder, over_slots
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.mask_vae import MaskVAE
 from ocgm.modules.priors import AutoregressivePrior
@@ -27,65 +27,40 @@ class GenesisS(nn.Module):
       image_size: side of the images; 32, 64, 128 or 256.
       latent_size: size of z_k.
       decoder_features: width of the component decoder.
-      encoder_norm, decoder_norm: norms of the gated layers, "batch", "instance" or "none".
-      component_sigma: standard deviation of the pixel likelihood.
-      sample_bounded_mean: in `sample`, bound the means of p(z_k | z_<k) by tanh as training does. The authors' code
-        leaves the tanh out when it samples; False reproduces that.
-      dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
+      encoder_norm, decoder_norm, component_sigma, sample_bounded_mean, dtype: as of `Genesis`.
     """
 
     num_slots: int
     image_size: int
     latent_size: int = 64
     decoder_features: int = 32
+    component_sigma: float = 0.7
     encoder_norm: str = "batch"
     decoder_norm: str = "batch"
-    component_sigma: float = 0.7
     sample_bounded_mean: bool = True
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
-        gated.check(self.image_size, False, self.encoder_norm, self.decoder_norm)
         if self.num_slots < 2:
             raise ConfigError(
                 f"genesis_s: num_slots={self.num_slots}; at least 2 are needed, since the last slot's mask is what"
                 " the others leave."
             )
+        gated.check(self.image_size, False, self.encoder_norm, self.decoder_norm)
         super().__post_init__()
 
     def setup(self) -> None:
-        self.mask_vae = MaskVAE(
-            self.image_size,
-            self.latent_size,
-            self.encoder_norm,
-            self.decoder_norm,
-            dtype=self.dtype,
+        norms = (self.encoder_norm, self.decoder_norm)
+        self.mask_vae = MaskVAE(self.image_size, self.latent_size, norms, dtype=self.dtype)
+        self.decoder = over_slots(SpatialBroadcastDecoder)(
+            self.image_size, self.decoder_features, out_features=3, dtype=self.dtype
         )
-        # One decoder for all slots: [B, K, D] -> [B, K, S, S, 3].
-        self.decoder = nn.vmap(
-            SpatialBroadcastDecoder,
-            variable_axes={"params": None},
-            split_rngs={"params": False},
-            in_axes=1,
-            out_axes=1,
-        )(self.image_size, self.decoder_features, out_features=3, dtype=self.dtype)
         self.prior = AutoregressivePrior(self.latent_size, hidden=256)
 
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        num_slots: int | None = None,
-        deterministic: bool = False,
+        self, images: jax.Array, *, train: bool, num_slots: int = 0, deterministic: bool = False
     ) -> Outputs:
         """Infer slots and reconstruct.
-
-        Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: normalise with batch statistics and update the running ones (collection `batch_stats`).
-          num_slots: number of slots instead of the configured one.
-          deterministic: use posterior means instead of samples.
 
         Returns:
           `Outputs`. KL term: `latents` [B, K].
@@ -118,7 +93,7 @@ class GenesisS(nn.Module):
         """Samples z_1, ..., z_K as one vector, [B, K * D], as the paper's probes use them."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.latent_size)
         z = self.prior.sample(standard_normal(self, shape), self.sample_bounded_mean)

@@ -13,7 +13,7 @@ from ocgm import losses
 from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import ic_sbp, torch_names
-from ocgm.modules.decoders import DeconvBroadcastDecoder
+from ocgm.modules.decoders import DeconvBroadcastDecoder, over_slots
 from ocgm.modules.distributions import posterior_parameters, sample_gaussian
 from ocgm.modules.layers import Conv, Dense, coordinates
 from ocgm.modules.priors import AutoregressivePrior
@@ -82,14 +82,9 @@ class GenesisV2(nn.Module):
         self.latent_norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
         self.latent_hidden = Dense(2 * latent_size)
         self.latent_head = Dense(2 * latent_size)
-        # One decoder for all slots: [B, K, D] -> [B, K, H, W, 4].
-        self.decoder = nn.vmap(
-            DeconvBroadcastDecoder,
-            variable_axes={"params": None},
-            split_rngs={"params": False},
-            in_axes=1,
-            out_axes=1,
-        )(self.image_size, width, out_features=4, dtype=self.dtype)
+        self.decoder = over_slots(DeconvBroadcastDecoder)(
+            self.image_size, width, out_features=4, dtype=self.dtype
+        )
         if self.autoregressive_prior:
             self.prior = AutoregressivePrior(latent_size, hidden=4 * latent_size)
 
@@ -98,7 +93,7 @@ class GenesisV2(nn.Module):
         images: jax.Array,
         *,
         train: bool,
-        num_slots: int | None = None,
+        num_slots: int = 0,
         deterministic: bool = False,
         dynamic_slots: bool = False,
         seed_scores: jax.Array | None = None,
@@ -106,10 +101,7 @@ class GenesisV2(nn.Module):
         """Infer slots and reconstruct.
 
         Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: no effect here (the model has no batch statistics); part of the contract.
-          num_slots: number of slots instead of the configured one.
-          deterministic: use posterior means instead of samples.
+          images, train, num_slots, deterministic: as of every model (`ocgm.models.base.Model`).
           dynamic_slots: stop the IC-SBP early where little of an image is left (section 3.2; test time).
           seed_scores: IC-SBP seed scores in [0, 1), [B, S, S]; drawn from the `seed_scores` stream if None.
 
@@ -197,7 +189,7 @@ class GenesisV2(nn.Module):
         """Samples z_1, ..., z_K as one vector, [B, K * D]; the paper has no probe."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
         z = jax.random.normal(self.make_rng("latent"), shape)

@@ -65,11 +65,6 @@ class ImageVAE(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
         """Encode and reconstruct.
 
-        Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: no effect here (the model has no batch statistics); part of the contract.
-          deterministic: use the posterior mean instead of a sample.
-
         Returns:
           `Outputs` with one slot. KL term: `latents` [B, 1].
         """
@@ -103,7 +98,7 @@ class ImageVAE(nn.Module):
         """A sample z, [B, D], as the paper's probes use it."""
         return self(images, train=False).slots[:, 0]
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("image_vae", num_slots)
         images = self.decode(standard_normal(self, (batch_size, self.latent_size)))

@@ -73,20 +73,9 @@ class MONet(nn.Module):
         )
 
     def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool,
-        num_slots: int | None = None,
-        deterministic: bool = False,
+        self, images: jax.Array, *, train: bool, num_slots: int = 0, deterministic: bool = False
     ) -> Outputs:
         """Attend, encode and reconstruct.
-
-        Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: no effect here (the model has no batch statistics); part of the contract.
-          num_slots: number of slots instead of the configured one.
-          deterministic: use posterior means instead of samples.
 
         Returns:
           `Outputs`; `log_masks` are the attention's, `log_masks_decoded` the mask prior's. KL terms: `latents` [B, K]
@@ -151,7 +140,7 @@ class MONet(nn.Module):
         """Samples z_1, ..., z_K as one vector, [B, K * D], as the papers' probes use them."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.component_latent_size)
         components, log_masks = self.decode(standard_normal(self, shape))

@@ -59,11 +59,6 @@ class OneSlotVAE(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
         """Encode and reconstruct.
 
-        Args:
-          images: float32 [B, S, S, 3] in [0, 1].
-          train: normalise with batch statistics and update the running ones ("deconv" only).
-          deterministic: use the posterior mean instead of a sample.
-
         Returns:
           `Outputs` with one slot. KL term: `latents` [B, 1].
         """
@@ -92,7 +87,7 @@ class OneSlotVAE(nn.Module):
         """A sample z, [B, D]."""
         return self(images, train=False).slots[:, 0]
 
-    def sample(self, batch_size: int, num_slots: int | None = None) -> Sample:
+    def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("one_slot_vae", num_slots)
         z = standard_normal(self, (batch_size, 1, self.latent_size))

@@ -49,7 +49,7 @@ class ComponentVAE(nn.Module):
       features: width of the asymmetric VAE.
       activation: of the asymmetric VAE.
       symmetric: gated encoder and decoder instead of a small encoder and a spatial broadcast decoder.
-      norm: of the gated layers.
+      norms: of the gated layers of encoder and decoder.
       dtype: dtype of the computation.
     """
 
@@ -59,14 +59,16 @@ class ComponentVAE(nn.Module):
     features: int = 32
     activation: Callable[[jax.Array], jax.Array] = nn.elu
     symmetric: bool = False
-    norm: tuple[str, str] = ("batch", "batch")
+    norms: tuple[str, str] = ("batch", "batch")
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         options = {"dtype": self.dtype}
         if self.symmetric:
-            self.encoder = GatedEncoder(2 * self.latent_size, self.norm[0], **options)
-            self.decoder = GatedDecoder(self.image_size, self.out_features, self.norm[1], **options)
+            self.encoder = GatedEncoder(2 * self.latent_size, self.norms[0], **options)
+            self.decoder = GatedDecoder(
+                self.image_size, self.out_features, self.norms[1], **options
+            )
         else:
             options["activation"] = self.activation
             self.encoder = ComponentEncoder(self.features, 2 * self.latent_size, **options)

@@ -10,6 +10,17 @@ from jax.typing import DTypeLike
 from ocgm.modules.layers import BroadcastConv, Conv, TransposedConv, coordinates, group_norm
 
 
+def over_slots(decoder: type[nn.Module]) -> type[nn.Module]:
+    """One decoder with the same weights for every slot: [B, K, D] -> [B, K, H, W, out_features]."""
+    return nn.vmap(
+        decoder,
+        variable_axes={"params": None},
+        split_rngs={"params": False},
+        in_axes=1,
+        out_axes=1,
+    )
+
+
 class DeconvBroadcastDecoder(nn.Module):
     """Broadcasts latents to a small grid and upsamples it 16 times (GENESIS-V2 appendix B).
 

@@ -143,10 +143,8 @@ class TransposedConv(nn.Module):
         return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, self.features)
 
 
-class ExpandToMap(nn.Module):
-    """Transposed convolution of a 1x1 map to a side x side one: [B, in] -> [B, side, side, features].
-
-    Equal to PyTorch's ConvTranspose2d with kernel size `side`, stride 1 and no padding, as a matrix product.
+class _VectorToMap(nn.Module):
+    """Layers [B, D] -> [B, side, side, features].
 
     Attributes:
       features: number of output channels.
@@ -157,6 +155,13 @@ class ExpandToMap(nn.Module):
     features: int
     side: int
     dtype: DTypeLike = jnp.float32
+
+
+class ExpandToMap(_VectorToMap):
+    """Transposed convolution of a 1x1 map to a side x side one: [B, in] -> [B, side, side, features].
+
+    Equal to PyTorch's ConvTranspose2d with kernel size `side`, stride 1 and no padding, as a matrix product.
+    """
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -168,21 +173,12 @@ class ExpandToMap(nn.Module):
         return x + bias.astype(self.dtype)
 
 
-class BroadcastConv(nn.Module):
+class BroadcastConv(_VectorToMap):
     """3x3 convolution, without padding, of a latent tiled over a grid: [B, D] -> [B, side, side, features].
 
     The grid is side + 2 pixels wide and has two more channels, the coordinates, after the latent's. Over the constant
     channels every window sees the same values, so their part is one matrix product instead of a convolution.
-
-    Attributes:
-      features: number of output channels.
-      side: side of the output.
-      dtype: dtype of the computation; parameters are float32.
     """
-
-    features: int
-    side: int
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:

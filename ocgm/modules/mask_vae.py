@@ -19,23 +19,22 @@ class MaskVAE(nn.Module):
     Attributes:
       image_size: side of the images.
       latent_size: D.
-      encoder_norm, decoder_norm: norms of the gated layers.
+      norms: of the gated layers of encoder and decoder.
       dtype: dtype of the convolutions.
     """
 
     image_size: int
     latent_size: int
-    encoder_norm: str = "batch"
-    decoder_norm: str = "batch"
+    norms: tuple[str, str] = ("batch", "batch")
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        self.encoder = GatedEncoder(_ENCODING_SIZE, self.encoder_norm, dtype=self.dtype)
+        self.encoder = GatedEncoder(_ENCODING_SIZE, self.norms[0], dtype=self.dtype)
         self.mean = Dense(self.latent_size)
         self.sigma = Dense(self.latent_size)
         self.lstm = LSTM(_ENCODING_SIZE + self.latent_size, 2 * self.latent_size)
         self.head = Dense(2 * self.latent_size)
-        self.decoder = GatedDecoder(self.image_size, 1, self.decoder_norm, dtype=self.dtype)
+        self.decoder = GatedDecoder(self.image_size, 1, self.norms[1], dtype=self.dtype)
 
     def infer(
         self, images: jax.Array, noise: jax.Array, train: bool

@@ -70,13 +70,7 @@ class UNet(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """3x3 convolution without bias, a norm, ReLU: [B, H, W, in] -> [B, H, W, features].
-
-    Attributes:
-      features: number of output channels.
-      norm: "group" or "instance".
-      dtype: dtype of the computation.
-    """
+    """3x3 convolution without bias, a norm ("group" or "instance"), ReLU: [B, H, W, in] -> [B, H, W, features]."""
 
     features: int
     norm: str = "group"
