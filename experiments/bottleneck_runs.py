@@ -158,12 +158,15 @@ def table(results: list[Result]) -> str:
     ]
     for (model, dataset, trained_on), group in _groups(results).items():
         cells = [_cell([r for r in group if r.run.latent_size == size]) for size in sizes]
-        lines.append(f"| {MODELS[model]} | {_data_title(trained_on)} | {' | '.join(cells)} |")
+        steps = _steps(group)
+        lines.append(
+            f"| {MODELS[model]}, {steps} | {_data_title(trained_on)} | {' | '.join(cells)} |"
+        )
         paper = dict(zip(SIZES, PAPER.get((model, dataset), ()), strict=False))
         # The paper's figures stand beside those of the same data only.
         if paper and trained_on == dataset:
             cells = [_number(paper[size]) if size in paper else "" for size in sizes]
-            lines.append(f"| {MODELS[model]}, paper | | {' | '.join(cells)} |")
+            lines.append(f"| {MODELS[model]}, paper, 500k steps | | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -185,6 +188,11 @@ def _cell(results: list[Result]) -> str:
     return f"{_number(value)} ({len(results)})"
 
 
+def _steps(results: list[Result]) -> str:
+    lengths = sorted({result.steps for result in results})
+    return " or ".join(f"{length:,}" for length in lengths) + " steps"
+
+
 def _number(value: float) -> str:
     return f"{value / 1000:g}k its" if isinstance(value, int) else f"{value:.4f}"
 
@@ -204,24 +212,27 @@ def draw(results: list[Result], folder: pathlib.Path) -> list[pathlib.Path]:
         figure, axes = plt.subplots(
             1,
             len(measures),
-            figsize=(4.5 * len(measures), 3.4),
+            figsize=(5.4 * len(measures), 3.8),
             squeeze=False,
             layout="constrained",
         )
-        figure.suptitle(f"{MODELS[model]} on {_data_title(trained_on)}")
+        figure.suptitle(f"{MODELS[model]} on {_data_title(trained_on)}", fontsize="medium")
         for axis, (title, attribute) in zip(axes[0], measures.items(), strict=True):
             sizes = sorted({result.run.latent_size for result in group})
             by_size = [[r for r in group if r.run.latent_size == size] for size in sizes]
             values = [[getattr(r, attribute) for r in runs] for runs in by_size]
             spread = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values]
             means = [statistics.mean(v) for v in values]
-            axis.errorbar(sizes, means, yerr=spread, marker="o", capsize=3, label="measured")
+            axis.errorbar(
+                sizes, means, yerr=spread, marker="o", capsize=3, label=f"measured, {_steps(group)}"
+            )
             paper = dict(zip(SIZES, PAPER.get((model, dataset), ()), strict=False))
             errors = {size: v for size, v in paper.items() if isinstance(v, float)}
             if attribute == "final_error" and errors and trained_on == dataset:
-                axis.plot(errors.keys(), errors.values(), "--s", label="paper")
-            axis.set(xscale="log", xlabel="size of the component latent", ylabel=title)
-            axis.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+                axis.plot(errors.keys(), errors.values(), "--s", label="paper, 500,000 steps")
+            axis.set_xscale("log", base=2)
+            axis.set(xlabel="size of the component latent", ylabel=title)
+            axis.set_xticks(SIZES, [str(size) for size in SIZES])
             axis.legend()
         paths.append(folder / f"{model}_{dataset}.png")
         figure.savefig(paths[-1], dpi=130)

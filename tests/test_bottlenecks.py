@@ -50,7 +50,7 @@ def test_sweep_trains_goes_on_and_reports(tiny_config, tmp_path):
     assert all(0.55 < r["final_error"] < 1.0 and r["steps"] == 2 for r in results)
     table = (tmp_path / "table.md").read_text()
     assert "| Model | Data | 2 | 4 |" in table
-    assert "| SBD-VAE, paper | | 0.5820 | 0.5763 |" in table
+    assert "| SBD-VAE, paper, 500k steps | | 0.5820 | 0.5763 |" in table
     assert (tmp_path / "sbd_vae_multi_dsprites.png").stat().st_size > 5_000
 
 
@@ -107,7 +107,7 @@ def test_iterations_to_goal(tmp_path):
     result = bottleneck_runs.read_result(run, tmp_path, config)
     assert (result.iterations_to_goal, result.final_error) == (2000, 0.56)
     assert (
-        "| DC-VAE | Multi-dSprites (GENESIS), generated here | 2k its (1) |"
+        "| DC-VAE, 3,000 steps | Multi-dSprites (GENESIS), generated here | 2k its (1) |"
         in bottleneck_runs.table([result])
     )
-    assert "| DC-VAE, paper | | 79k its |" in bottleneck_runs.table([result])
+    assert "| DC-VAE, paper, 500k steps | | 79k its |" in bottleneck_runs.table([result])
