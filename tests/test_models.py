@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_same, metrics_of, saved
+from helpers import assert_same, command, metrics_of, saved, write_config
 from ml_collections import ConfigDict
+from reference_weights import fixture_weight
 
 from ocgm import models, torch_import, train, train_state
 from ocgm.errors import CheckpointError, ConfigError, InputError
@@ -187,10 +188,11 @@ def test_every_entry_of_official_files_is_known(settings, official):
     assert len(names) + counters + deviations == official
 
 
-def test_import_of_the_old_layout():
+def test_import_of_the_old_layout(tiny_config, tmp_path):
+    """Through the command, with running statistics and with entries that no model needs."""
     model = fresh("genesis").model
     state_dict = {
-        name: np.zeros(shape, np.float32)
+        name: fixture_weight(name, shape)
         for name, shape in torch_import.torch_shapes(model).items()
     }
     state_dict["std"] = np.ones((1, 1, 1, 1, 2), np.float32)
@@ -198,8 +200,18 @@ def test_import_of_the_old_layout():
     for axis in (1, 2):
         name = f"comp_vae.decoder_module.seq.0.pixel_coords.g_{axis}"
         state_dict[name] = np.zeros((1, 1, 40, 40), np.float32)
-    variables = torch_import.to_variables(model, state_dict)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, abstract_variables(model))
+    np.savez(tmp_path / "official.npz", **state_dict)
+    done = command(
+        "convert",
+        f"--config={write_config(tmp_path, experiment(tiny_config, 'genesis'))}",
+        f"--checkpoint={tmp_path / 'official.npz'}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert done.status == 0, done.err
+    imported = load(tmp_path / "run").variables
+    expected = torch_import.to_variables(model, state_dict)
+    assert {"params", "batch_stats"} == imported.keys()
+    jax.tree.map(np.testing.assert_array_equal, imported, expected)
     state_dict["comp_vae.another.weight"] = np.zeros(3)
     with pytest.raises(CheckpointError, match="not expected: comp_vae.another.weight"):
         torch_import.to_variables(model, state_dict)
