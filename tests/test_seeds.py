@@ -6,21 +6,11 @@ import random
 import shutil
 
 import flax.linen as nn
+import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import (
-    assert_same,
-    command,
-    finish,
-    metrics_of,
-    poisoned,
-    saved,
-    saved_failure,
-    start,
-    write_config,
-)
 from jax.sharding import AxisType
 from ml_collections import ConfigDict
 from PIL import Image
@@ -164,8 +154,8 @@ def runs(tiny_config, tmp_path_factory) -> dict[str, pathlib.Path]:
 
 def test_means_and_deviations_are_logged(runs):
     for name in ("train/loss", "train/beta", "eval/mean_squared_error", "eval/ari_fg"):
-        mean, deviation = (metrics_of(runs["together"], name + end) for end in ("", "_std"))
-        alone = [metrics_of(runs[str(seed)], name) for seed in _SEEDS]
+        mean, deviation = (helpers.metrics_of(runs["together"], name + end) for end in ("", "_std"))
+        alone = [helpers.metrics_of(runs[str(seed)], name) for seed in _SEEDS]
         assert mean.keys() == deviation.keys() == alone[0].keys() != set()
         for step in mean:
             values = [values[step] for values in alone]
@@ -198,11 +188,11 @@ def test_summary():
 def test_stopped_and_resumed(tiny_config, runs, tmp_path, on_one_device, capsys):
     changes = {"num_seeds": 2, "seed": _SEEDS[0]}
     train.train(with_toy(tiny_config(num_train_steps=7, **changes)), tmp_path)
-    position = saved(tmp_path)["process_0-of-1.json"]
+    position = helpers.saved(tmp_path)["process_0-of-1.json"]
     assert position == {"seeds": [{"next_index": 7}, {"next_index": 7}]}
     train.train(with_toy(tiny_config(num_train_steps=_STEPS, **changes)), tmp_path)
     assert "from step 7" in capsys.readouterr().out
-    assert_same(saved(tmp_path), saved(runs["together"]))
+    helpers.assert_same(helpers.saved(tmp_path), helpers.saved(runs["together"]))
 
 
 PROGRAM = """
@@ -219,19 +209,19 @@ cli.run(command.main)
 def test_killed_at_any_moment_on_the_only_device(tiny_config, tmp_path):
     """kill -9 at a random step of a process with one device and the default mesh, and the same command again."""
     config = with_toy(tiny_config(num_seeds=2, num_train_steps=100))
-    file = write_config(tmp_path, config)
+    file = helpers.write_config(tmp_path, config)
     arguments = ("-c", PROGRAM, f"--config={file}")
-    process = start(*arguments, f"--workdir={tmp_path / 'run'}", devices=1)
+    process = helpers.start(*arguments, f"--workdir={tmp_path / 'run'}", devices=1)
     step = random.SystemRandom().randrange(1, 60)
     for line in process.stdout:
         if line.startswith(f"step {step:,}/"):
             break
     process.kill()
-    assert finish(process).status != 0
+    assert helpers.finish(process).status != 0
     for name in ("run", "whole"):
-        done = finish(start(*arguments, f"--workdir={tmp_path / name}", devices=1))
+        done = helpers.finish(helpers.start(*arguments, f"--workdir={tmp_path / name}", devices=1))
         assert done.status == 0, done.err
-    assert_same(saved(tmp_path / "run"), saved(tmp_path / "whole"))
+    helpers.assert_same(helpers.saved(tmp_path / "run"), helpers.saved(tmp_path / "whole"))
 
 
 def test_non_finite_loss_of_one_seed(tiny_config, tmp_path, on_one_device, monkeypatch):
@@ -241,14 +231,16 @@ def test_non_finite_loss_of_one_seed(tiny_config, tmp_path, on_one_device, monke
         bias = state.params["Dense_1"]["bias"]
         state.params["Dense_1"]["bias"] = bias.at[1].set(jnp.nan)
 
-    monkeypatch.setattr(train, "make_train_step", poisoned(train.make_train_step, 4, poison))
+    monkeypatch.setattr(
+        train, "make_train_step", helpers.poisoned(train.make_train_step, 4, poison)
+    )
     config = tiny_config(num_seeds=2, seed=_SEEDS[0], log_every_steps=10, checkpoint__every_steps=6)
     with pytest.raises(NonFiniteLossError) as error:
         train.train(with_toy(config), tmp_path)
     assert str(error.value).startswith(
         "The loss or its gradient was not finite at step 4 of seed 4 (noticed at step 6)."
     )
-    failed = saved_failure(tmp_path)
+    failed = helpers.saved_failure(tmp_path)
     assert failed[".failed"].tolist() == [0, 1]
     assert failed[".step"].tolist() == [6, 3]
     bias = failed[".params['Dense_1']['bias']"]
@@ -260,13 +252,13 @@ def test_non_finite_loss_of_one_seed(tiny_config, tmp_path, on_one_device, monke
 
 def test_load_one_seed(runs, tmp_path):
     """On all devices, whatever the run had; what is exported is a run of that seed alone."""
-    stacked = saved(runs["together"])[".params['Dense_0']['kernel']"]
+    stacked = helpers.saved(runs["together"])[".params['Dense_0']['kernel']"]
     for i, seed in enumerate(_SEEDS):
         trained = inference.load(runs["together"], seed=seed)
         assert (trained.config.seed, trained.config.num_seeds, trained.step) == (seed, 1, _STEPS)
         kernel = trained.variables["params"]["Dense_0"]["kernel"]
         np.testing.assert_array_equal(kernel, stacked[i])
-        done = command(
+        done = helpers.command(
             "export",
             f"--workdir={runs['together']}",
             f"--output={tmp_path / str(seed)}",
@@ -307,8 +299,8 @@ def test_number_of_seeds_cannot_change(tiny_config, runs, on_one_device):
 
 
 def test_checkpoints_of_others_are_of_one_seed(tiny_config, tmp_path):
-    config = write_config(tmp_path, tiny_config(num_seeds=2))
-    done = command(
+    config = helpers.write_config(tmp_path, tiny_config(num_seeds=2))
+    done = helpers.command(
         "convert", f"--config={config}", "--checkpoint=model.npz", f"--workdir={tmp_path / 'run'}"
     )
     assert done.status == 1
