@@ -77,11 +77,9 @@ def genesis_v2_parts(model: GenesisV2, variables: dict, images: jax.Array) -> Pa
 
 def genesis_parts(model: Genesis, variables: dict, images: jax.Array) -> Parts:
     """Mask and component VAE of GENESIS."""
-    shape = (len(images), model.num_slots, model.image_size, model.image_size, 1)
-    log_masks = jnp.full(shape, -jnp.log(model.num_slots))
     return {
         "mask VAE": mask_vae_part(model, variables, images, model.mask_latent_size),
-        "component VAE": component_vae_part(model, variables, images, log_masks),
+        "component VAE": component_vae_part(model, variables, images),
     }
 
 
@@ -96,15 +94,13 @@ def genesis_s_parts(model: GenesisS, variables: dict, images: jax.Array) -> Part
 
 def monet_parts(model: MONet, variables: dict, images: jax.Array) -> Parts:
     """Attention and component VAE of MONet."""
-    shape = (len(images), model.num_slots, model.image_size, model.image_size, 1)
-    log_masks = jnp.full(shape, -jnp.log(model.num_slots))
 
     def attend(m, images):
         return m.attend(images, m.num_slots)
 
     return {
         "attention": part(model, variables, attend, images),
-        "component VAE": component_vae_part(model, variables, images, log_masks),
+        "component VAE": component_vae_part(model, variables, images),
     }
 
 
@@ -132,7 +128,10 @@ def mask_vae_part(model, variables, images, latent_size) -> Callable:
     return part(model, variables, infer_and_decode, images, noise)
 
 
-def component_vae_part(model, variables, images, log_masks) -> Callable:
+def component_vae_part(model, variables, images) -> Callable:
+    shape = (len(images), model.num_slots, model.image_size, model.image_size, 1)
+    log_masks = jnp.full(shape, -jnp.log(model.num_slots))
+
     def infer_and_decode(m, images, log_masks):
         mean, _ = m.component_vae.infer(images, log_masks, train=True)
         return m.component_vae.decode(mean, train=True)

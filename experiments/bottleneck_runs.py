@@ -162,12 +162,17 @@ def table(results: list[Result]) -> str:
         lines.append(
             f"| {MODELS[model]}, {steps} | {_data_title(trained_on)} | {' | '.join(cells)} |"
         )
-        paper = dict(zip(SIZES, PAPER.get((model, dataset), ()), strict=False))
-        # The paper's figures stand beside those of the same data only.
-        if paper and trained_on == dataset:
+        if paper := _paper_values(model, dataset, trained_on):
             cells = [_number(paper[size]) if size in paper else "" for size in sizes]
             lines.append(f"| {MODELS[model]}, paper, 500k steps | | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _paper_values(model: str, dataset: str, trained_on: str) -> dict[int, float]:
+    """The paper's values by size; none where the runs were on other data, or the tables lack the model."""
+    if trained_on != dataset or (model, dataset) not in PAPER:
+        return {}
+    return dict(zip(SIZES, PAPER[model, dataset], strict=True))
 
 
 def _groups(results: list[Result]) -> dict[tuple[str, str, str], list[Result]]:
@@ -226,9 +231,9 @@ def draw(results: list[Result], folder: pathlib.Path) -> list[pathlib.Path]:
             axis.errorbar(
                 sizes, means, yerr=spread, marker="o", capsize=3, label=f"measured, {_steps(group)}"
             )
-            paper = dict(zip(SIZES, PAPER.get((model, dataset), ()), strict=False))
+            paper = _paper_values(model, dataset, trained_on)
             errors = {size: v for size, v in paper.items() if isinstance(v, float)}
-            if attribute == "final_error" and errors and trained_on == dataset:
+            if attribute == "final_error" and errors:
                 axis.plot(errors.keys(), errors.values(), "--s", label="paper, 500,000 steps")
             axis.set_xscale("log", base=2)
             axis.set(xlabel="size of the component latent", ylabel=title)

@@ -78,10 +78,10 @@ def main(argv: list[str]) -> None:
             results.append(result)
     if not results:
         return
-    records = [dataclasses.asdict(result) for result in results]
+    report, records = table(results), [dataclasses.asdict(result) for result in results]
     write_atomically(workdir / "results.json", json.dumps(records, indent=2).encode())
-    write_atomically(workdir / "table.md", table(results).encode())
-    print(f"\n{table(results)}\n{len(results)} of {len(runs)} runs have finished.")
+    write_atomically(workdir / "table.md", report.encode())
+    print(f"\n{report}\n{len(results)} of {len(runs)} runs have finished.")
     print("\n".join(f"wrote {path}" for path in draw(results, workdir)))
 
 

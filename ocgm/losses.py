@@ -1,4 +1,4 @@
-"""Likelihoods and divergences: pure functions on arrays, one value an example, no reduction over the batch."""
+"""Mixtures, likelihoods and divergences: pure functions on arrays, no reduction over the batch."""
 
 import math
 
@@ -12,6 +12,11 @@ _LOG_2PI = math.log(2.0 * math.pi)
 def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float) -> jax.Array:
     """Element-wise log N(x; mean, sigma), constants included, in nats."""
     return -0.5 * jnp.square((x - mean) / sigma) - jnp.log(sigma) - 0.5 * _LOG_2PI
+
+
+def mixture_mean(components: jax.Array, log_masks: jax.Array) -> jax.Array:
+    """Mean of a spatial mixture, [B, H, W, C], of components [B, K, H, W, C] and log mixing weights [B, K, H, W, 1]."""
+    return jnp.sum(jnp.exp(log_masks) * components, axis=1)
 
 
 def mixture_negative_log_likelihood(

@@ -15,7 +15,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated, torch_names
 from ocgm.modules.component_vae import ComponentVAE
-from ocgm.modules.distributions import standard_normal
+from ocgm.modules.distributions import sample_gaussian, standard_normal
 from ocgm.modules.mask_vae import MaskVAE
 from ocgm.modules.priors import AutoregressivePrior, ComponentPrior
 
@@ -94,8 +94,7 @@ class Genesis(nn.Module):
 
         # Stage 2: components.
         mean, sigma = self.component_vae.infer(images, log_masks, train)
-        noise = standard_normal(self, mean.shape, deterministic)
-        parts = Latent(mean, sigma, mean + sigma * noise)
+        parts = Latent(mean, sigma, sample_gaussian(self, mean, sigma, deterministic))
         components = nn.sigmoid(self.component_vae.decode(parts.sample, train))
         error = losses.mixture_negative_log_likelihood(
             images, components, log_masks, self.component_sigma
@@ -111,7 +110,7 @@ class Genesis(nn.Module):
             ),
         }
         return Outputs(
-            reconstruction=jnp.sum(jnp.exp(log_masks) * components, axis=1),
+            reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
             log_masks_decoded=None,
@@ -137,7 +136,7 @@ class Genesis(nn.Module):
         mean, sigma = self._component_prior(z_masks)
         z = mean + sigma * standard_normal(self, (*shape, self.component_latent_size))
         components = nn.sigmoid(self.component_vae.decode(z, train=False))
-        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        images = losses.mixture_mean(components, log_masks)
         return Sample(images, components, log_masks)
 
     def _component_prior(self, z_masks: jax.Array) -> tuple[jax.Array | float, jax.Array | float]:

@@ -78,7 +78,7 @@ class GenesisS(nn.Module):
             latent.sample, latent.mean, latent.sigma, *self.prior(latent.sample)
         )
         return Outputs(
-            reconstruction=jnp.sum(jnp.exp(log_masks) * components, axis=1),
+            reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
             log_masks_decoded=None,
@@ -98,7 +98,7 @@ class GenesisS(nn.Module):
         shape = (batch_size, num_slots or self.num_slots, self.latent_size)
         z = self.prior.sample(standard_normal(self, shape), self.sample_bounded_mean)
         log_masks, components = self.mask_vae.decode(z, train=False), self._components(z)
-        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        images = losses.mixture_mean(components, log_masks)
         return Sample(images, components, log_masks)
 
     def _components(self, z: jax.Array) -> jax.Array:

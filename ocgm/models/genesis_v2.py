@@ -14,7 +14,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import ic_sbp, torch_names
 from ocgm.modules.decoders import DeconvBroadcastDecoder, over_slots
-from ocgm.modules.distributions import posterior_parameters, sample_gaussian
+from ocgm.modules.distributions import posterior_parameters, sample_gaussian, standard_normal
 from ocgm.modules.layers import Conv, Dense, coordinates
 from ocgm.modules.priors import AutoregressivePrior
 from ocgm.modules.unet import SUPPORTED_SIDES, ConvBlock, UNet
@@ -127,7 +127,7 @@ class GenesisV2(nn.Module):
 
         # Posterior of each slot from the features that its mask pools.
         mean, sigma = self.infer(features, log_masks)
-        z = mean if deterministic else sample_gaussian(self.make_rng("latent"), mean, sigma)
+        z = sample_gaussian(self, mean, sigma, deterministic)
 
         # Likelihood under the decoded mixture.
         components, log_masks_decoded = self.decode(z, active)
@@ -146,7 +146,7 @@ class GenesisV2(nn.Module):
             kl["masks"] = losses.categorical_mask_kl(log_masks, target, active)
 
         return Outputs(
-            reconstruction=jnp.sum(jnp.exp(log_masks_decoded) * components, axis=1),
+            reconstruction=losses.mixture_mean(components, log_masks_decoded),
             components=components,
             log_masks=log_masks,
             log_masks_decoded=log_masks_decoded,
@@ -192,11 +192,11 @@ class GenesisV2(nn.Module):
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
-        z = jax.random.normal(self.make_rng("latent"), shape)
+        z = standard_normal(self, shape)
         if self.autoregressive_prior:
             z = self.prior.sample(z)
         components, log_masks = self.decode(z, jnp.ones(shape[:2], bool))
-        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        images = losses.mixture_mean(components, log_masks)
         return Sample(images, components, log_masks)
 
     def torch_entries(self) -> list[torch_names.Entry]:

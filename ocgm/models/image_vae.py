@@ -15,7 +15,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated, torch_names
 from ocgm.modules.decoders import SpatialBroadcastDecoder
-from ocgm.modules.distributions import posterior_sigma, standard_normal
+from ocgm.modules.distributions import posterior_sigma, sample_gaussian, standard_normal
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
 from ocgm.modules.layers import Conv, Dense
 
@@ -71,7 +71,7 @@ class ImageVAE(nn.Module):
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         encoding = self.encoder(images, train).astype(jnp.float32)
         mean, sigma = self.mean(encoding), posterior_sigma(self.sigma(encoding))
-        z = mean + sigma * standard_normal(self, mean.shape, deterministic)
+        z = sample_gaussian(self, mean, sigma, deterministic)
         reconstruction = self.decode(z)
         log_density = losses.gaussian_log_density(images, reconstruction, self.component_sigma)
         return Outputs(

@@ -14,7 +14,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import torch_names, unet
 from ocgm.modules.component_vae import ComponentVAE
-from ocgm.modules.distributions import standard_normal
+from ocgm.modules.distributions import sample_gaussian, standard_normal
 from ocgm.modules.layers import Conv
 from ocgm.modules.stick_breaking import log_masks_from_logits
 
@@ -87,8 +87,7 @@ class MONet(nn.Module):
         active = jnp.ones(log_masks.shape[:2], bool)
 
         mean, sigma = self.component_vae.infer(images, log_masks, train)
-        noise = standard_normal(self, mean.shape, deterministic)
-        latent = Latent(mean, sigma, mean + sigma * noise)
+        latent = Latent(mean, sigma, sample_gaussian(self, mean, sigma, deterministic))
         components, log_masks_decoded = self.decode(latent.sample)
 
         # The likelihood mixes with the attention masks; the decoded ones are the masks' prior.
@@ -103,7 +102,7 @@ class MONet(nn.Module):
             "masks": losses.categorical_mask_kl(log_masks, log_masks_decoded, active),
         }
         return Outputs(
-            reconstruction=jnp.sum(jnp.exp(log_masks) * components, axis=1),
+            reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
             log_masks_decoded=log_masks_decoded,
@@ -144,7 +143,7 @@ class MONet(nn.Module):
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.component_latent_size)
         components, log_masks = self.decode(standard_normal(self, shape))
-        images = jnp.sum(jnp.exp(log_masks) * components, axis=1)
+        images = losses.mixture_mean(components, log_masks)
         return Sample(images, components, log_masks)
 
     def torch_entries(self) -> list[torch_names.Entry]:

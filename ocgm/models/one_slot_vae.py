@@ -15,7 +15,7 @@ from ocgm.errors import ConfigError
 from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated, torch_names
 from ocgm.modules.component_vae import ComponentVAE
-from ocgm.modules.distributions import standard_normal
+from ocgm.modules.distributions import sample_gaussian, standard_normal
 
 DECODERS = ("broadcast", "deconv")
 
@@ -65,8 +65,7 @@ class OneSlotVAE(nn.Module):
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         log_masks = jnp.zeros((*images.shape[:3], 1))[:, None]
         mean, sigma = self.vae.infer(images, log_masks, train)
-        noise = standard_normal(self, mean.shape, deterministic)
-        latent = Latent(mean, sigma, mean + sigma * noise)
+        latent = Latent(mean, sigma, sample_gaussian(self, mean, sigma, deterministic))
         components = nn.sigmoid(self.vae.decode(latent.sample, train))
         error = losses.mixture_negative_log_likelihood(
             images, components, log_masks, self.component_sigma

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.decoders import SpatialBroadcastDecoder, fold_slots
 from ocgm.modules.distributions import posterior_parameters
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
 from ocgm.modules.layers import Conv, Dense
@@ -83,17 +83,13 @@ class ComponentVAE(nn.Module):
 
         The *logarithm* of the mask is the network's first channel.
         """
-        batch, num_slots, *_ = log_masks.shape
         images = jnp.broadcast_to(images[:, None], (*log_masks.shape[:4], images.shape[-1]))
         x = jnp.concatenate([log_masks, images], axis=-1)
-        raw = self._run(self.encoder, x.reshape(batch * num_slots, *x.shape[2:]), train)
-        return posterior_parameters(raw.reshape(batch, num_slots, -1).astype(jnp.float32))
+        return posterior_parameters(self._run(self.encoder, x, train))
 
     def decode(self, z: jax.Array, train: bool) -> jax.Array:
         """Latents [B, K, D] -> [B, K, S, S, out_features], before any output non-linearity."""
-        batch, num_slots, size = z.shape
-        decoded = self._run(self.decoder, z.reshape(batch * num_slots, size), train)
-        return decoded.reshape(batch, num_slots, *decoded.shape[1:]).astype(jnp.float32)
+        return self._run(self.decoder, z, train)
 
     def _run(self, network: nn.Module, x: jax.Array, train: bool) -> jax.Array:
-        return network(x, train) if self.symmetric else network(x)
+        return fold_slots((lambda x: network(x, train)) if self.symmetric else network, x)

@@ -21,6 +21,16 @@ def over_slots(decoder: type[nn.Module]) -> type[nn.Module]:
     )
 
 
+def fold_slots(network: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Runs a network with the slots folded into the batch: [B, K, ...] -> float32 [B, K, ...].
+
+    Unlike `over_slots` this takes batch statistics over all slots.
+    """
+    batch, num_slots = x.shape[:2]
+    y = network(x.reshape(batch * num_slots, *x.shape[2:]))
+    return y.reshape(batch, num_slots, *y.shape[1:]).astype(jnp.float32)
+
+
 class DeconvBroadcastDecoder(nn.Module):
     """Broadcasts latents to a small grid and upsamples it 16 times (GENESIS-V2 appendix B).
 

@@ -25,11 +25,6 @@ def prior_parameters(raw: jax.Array, bounded_mean: bool = True) -> tuple[jax.Arr
     return jnp.tanh(mean) if bounded_mean else mean, jax.nn.sigmoid(raw_sigma + 4.0) + 1e-4
 
 
-def sample_gaussian(key: jax.Array, mean: jax.Array, sigma: jax.Array) -> jax.Array:
-    """Reparameterised sample mean + sigma * epsilon, of the shape of `mean`."""
-    return mean + sigma * jax.random.normal(key, mean.shape, mean.dtype)
-
-
 def standard_normal(
     module: nn.Module, shape: tuple[int, ...], deterministic: bool = False
 ) -> jax.Array:
@@ -37,6 +32,13 @@ def standard_normal(
     if deterministic:
         return jnp.zeros(shape)
     return jax.random.normal(module.make_rng("latent"), shape)
+
+
+def sample_gaussian(
+    module: nn.Module, mean: jax.Array, sigma: jax.Array, deterministic: bool = False
+) -> jax.Array:
+    """Reparameterised sample mean + sigma * `standard_normal`, of the shape of `mean`."""
+    return mean + sigma * standard_normal(module, mean.shape, deterministic)
 
 
 def clip_straight_through(x: jax.Array, low: float, high: float) -> jax.Array:

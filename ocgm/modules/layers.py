@@ -78,13 +78,7 @@ class Conv(nn.Module):
         elif x.shape[1:3] == (k, k) and self.padding == 0:
             x = jnp.tensordot(x, kernel, axes=3)[:, None, None]
         else:
-            x = jax.lax.conv_general_dilated(
-                x,
-                kernel,
-                window_strides=(self.stride, self.stride),
-                padding=[(self.padding, self.padding)] * 2,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
+            x = _convolve(x, kernel, [(self.padding, self.padding)] * 2, self.stride)
         if self.use_bias:
             x = x + self.param("bias", init, (self.features,)).astype(self.dtype)
         return x
@@ -192,12 +186,12 @@ class BroadcastConv(_VectorToMap):
         return of_latent[:, None, None] + of_grid + bias
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, padding) -> jax.Array:
-    """Stride-1 convolution of [B, H, W, in] with [k, k, in, out]; padding by axis: ((top, bottom), (left, right))."""
+def _convolve(x: jax.Array, kernel: jax.Array, padding, stride: int = 1) -> jax.Array:
+    """Convolution of [B, H, W, in] with [k, k, in, out]; padding by axis: ((top, bottom), (left, right))."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
-        window_strides=(1, 1),
+        window_strides=(stride, stride),
         padding=padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ocgm.modules.decoders import fold_slots
 from ocgm.modules.distributions import posterior_parameters, posterior_sigma
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
 from ocgm.modules.layers import LSTM, Dense
@@ -72,6 +73,4 @@ class MaskVAE(nn.Module):
         The last slot gets the remaining scope; its latent is decoded as well, since the authors' batch statistics are
         over all slots.
         """
-        batch, num_slots, size = z.shape
-        logits = self.decoder(z.reshape(batch * num_slots, size), train).astype(jnp.float32)
-        return log_masks_from_logits(logits.reshape(batch, num_slots, *logits.shape[1:]))
+        return log_masks_from_logits(fold_slots(lambda z: self.decoder(z, train), z))
