@@ -55,6 +55,22 @@ def geco(goal: float = 0.5655) -> ConfigDict:
     )
 
 
+def error_weight_geco(goal: float, speedup: float = 1.0) -> ConfigDict:
+    """GECO as EfficientMORL's authors use it; goal in nats per pixel and channel, without the density's constant."""
+    return ConfigDict(
+        {
+            "name": "error_weight_geco",
+            "goal": goal,
+            "step_size": 1e-6,
+            "initial_multiplier": 0.55,
+            "decay": 0.99,
+            "speedup": speedup,
+            "warm_start": 1_000,
+            "beta": 1.0,
+        }
+    )
+
+
 def elbo(beta: float = 0.5, warmup_steps: int = 0) -> ConfigDict:
     """Fixed beta, or a linear warm-up to it."""
     return ConfigDict({"name": "elbo", "beta": beta, "warmup_steps": warmup_steps})
@@ -75,8 +91,12 @@ def _optimizer(name: str, learning_rate: float) -> ConfigDict:
         {
             "name": name,
             "learning_rate": learning_rate,
+            "b1": 0.9,  # of Adam
             "warmup_steps": 0,
-            "decay_steps": 0,  # cosine to zero at this step; 0 means no decay
+            "decay": "constant",  # "cosine" to zero at decay_steps, or "exponential"
+            "decay_steps": 0,
+            "decay_rate": 0.5,  # per decay_steps, from decay_begin on ("exponential")
+            "decay_begin": 0,
             "clip_norm": 0.0,  # 0 means no clipping
         }
     )
@@ -109,9 +129,11 @@ def experiment(dataset: str, model: str, **fields: object) -> ConfigDict:
                 "num_images": 320,
                 "batch_size": 32,
                 "num_figure_images": 8,
+                "model_options": {},  # of the model's call, such as {"refinement_steps": 1}
             },
             "checkpoint": {"every_steps": 5_000, "keep": 3, "keep_every_steps": 125_000},
             "log_every_steps": 500,
+            "curriculum": (),  # (from step, option of the model's call, value), ...
             "mesh": {"data": -1, "fsdp": 1},
         }
     )

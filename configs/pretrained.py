@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.optimizer.warmup_steps = 200
     # Gradient norms vary tenfold from batch to batch; clipped, the error falls about twice as fast.
     config.optimizer.clip_norm = 30.0
+    config.optimizer.decay = "cosine"
     config.optimizer.decay_steps = 14_000
     config.evaluation.every_steps = 1_000
     config.checkpoint.every_steps = 1_000

@@ -1,16 +1,18 @@
 """What all commands share: flags parsed by absl, mistakes told in one line."""
 
+import ast
 import errno
 import io
 import logging as python_logging
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 
-from ocgm.errors import UserError
+from ocgm.errors import InputError, UserError
 from ocgm.files import write_atomically
 
 
@@ -50,6 +52,24 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """["refinement_steps=3"] -> {"refinement_steps": 3}.
+
+    Raises:
+      InputError: a pair is not NAME=VALUE with a number or True or False as value.
+    """
+    options = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise InputError(
+                f"--option={pair} is not NAME=NUMBER, NAME=True or NAME=False."
+            ) from None
+    return options
 
 
 def folder(value: str) -> pathlib.Path:

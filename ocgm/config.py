@@ -45,7 +45,11 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
 
 def _tuples(fields: dict) -> dict:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return {name: _tuple(value) for name, value in fields.items()}
+
+
+def _tuple(value: object) -> object:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:

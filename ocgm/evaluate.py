@@ -25,6 +25,9 @@ _NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as i
 _DYNAMIC_SLOTS = flags.DEFINE_bool(
     "dynamic_slots", False, "Stop adding slots where nothing is left (GENESIS-V2)."
 )
+_OPTIONS = flags.DEFINE_multi_string(
+    "option", [], "Option of the model's call, such as refinement_steps=3; may be repeated."
+)
 _OUTPUT = flags.DEFINE_string(
     "output", "", "Folder for evaluation.json and .png; --workdir by default."
 )
@@ -37,7 +40,8 @@ def main(argv: list[str]) -> None:
     trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
     if _DATA_DIR.value:
         trained.config.data.data_dir = _DATA_DIR.value
-    options = {}
+    options = dict(trained.config.evaluation.model_options)
+    options |= cli.parse_options(_OPTIONS.value)
     if _NUM_SLOTS.value:
         options["num_slots"] = _NUM_SLOTS.value
     if _DYNAMIC_SLOTS.value:

@@ -48,11 +48,13 @@ class TrainedModel:
         Args:
           images: [B, S, S, 3], uint8, or float in [0, 1].
           seed: of latents and seed scores.
-          **options: of the model's call, such as `num_slots`, `dynamic_slots`, `deterministic`.
+          **options: of the model's call, such as `num_slots`, `dynamic_slots`, `deterministic`; where the experiment
+            evaluates with options of its own (config.evaluation.model_options) those are the defaults.
 
         Raises:
           InputError: wrong rank, channels, size, dtype or range.
         """
+        options = {**self.config.evaluation.model_options, **options}
         models.check_options(self.model, options)
         images = check_images(images, self.config.model.image_size)
         static = tuple(sorted(options.items()))

@@ -1,12 +1,13 @@
-"""Objectives: loss = mean(reconstruction_error) + beta * mean(KL), and who sets beta.
+"""Objectives: loss = error_weight * mean(reconstruction_error) + beta * mean(KL), and who sets the weights.
 
-Each objective is an optax transform that passes gradients through and owns beta: the optimiser state holds it, the
-train step reads it before the gradient, and `update(..., reconstruction_error=...)` moves it on. So it is saved,
-restored and sharded like the rest of the optimiser.
+Each objective is an optax transform that passes gradients through and owns the weights: the optimiser state holds them,
+the train step reads them before the gradient, and `update(..., reconstruction_error=...)` moves them on. So they are
+saved, restored and sharded like the rest of the optimiser.
 """
 
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -79,6 +80,84 @@ def geco(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+class ErrorWeightGecoState(NamedTuple):
+    """State of `error_weight_geco`; scalars.
+
+    Attributes:
+      beta: weight of the KL terms at the next step; constant.
+      error_weight: weight of the reconstruction error at the next step.
+      multiplier: its Lagrange multiplier, before the softplus.
+      gap_average: moving average of goal - reconstruction error, nats an image; negative while the goal is missed.
+      step: number of updates.
+    """
+
+    beta: jax.Array
+    error_weight: jax.Array
+    multiplier: jax.Array
+    gap_average: jax.Array
+    step: jax.Array
+
+
+def error_weight_geco(
+    goal: float,
+    step_size: float,
+    *,
+    initial_multiplier: float = 0.55,
+    decay: float = 0.99,
+    speedup: float = 1.0,
+    warm_start: int = 1000,
+    beta: float = 1.0,
+) -> optax.GradientTransformationExtraArgs:
+    """GECO that weighs the reconstruction error instead of the KL (EfficientMORL appendix F.2).
+
+    The error's weight is softplus(multiplier), 1 before step `warm_start`. From there on, after the gradient: the gap
+    average becomes goal - error at the first update and decay * average + (1 - decay) * (goal - error) later; then the
+    multiplier goes down by step_size * average, with `speedup` times the step where the average is positive (the goal
+    is met), but not below `initial_multiplier`. So the weight grows while the error is above its goal and stays at
+    about 1 (softplus(0.55) = 1.005) once it is not. Warm start and speed-up are in the authors' code, not in the paper.
+
+    Args:
+      goal: target of the reconstruction error, nats an image.
+      step_size: per nat.
+      initial_multiplier: multiplier at the start, and its lower bound.
+      decay: of the moving average.
+      speedup: factor on the step size while the average is positive.
+      warm_start: number of steps with weight 1.
+      beta: weight of the KL terms.
+    """
+
+    def init(params: optax.Params) -> ErrorWeightGecoState:
+        del params
+        multiplier = jnp.float32(initial_multiplier)
+        return ErrorWeightGecoState(
+            jnp.float32(beta),
+            weight(multiplier, 0),
+            multiplier,
+            jnp.float32(0.0),
+            jnp.int32(0),
+        )
+
+    def weight(multiplier, step):
+        return jnp.where(step < warm_start, 1.0, nn.softplus(multiplier))
+
+    def update(updates, state, params=None, *, reconstruction_error, **_):
+        del params
+        gap = goal - jax.lax.stop_gradient(reconstruction_error)
+        smoothed = decay * state.gap_average + (1.0 - decay) * gap
+        average = jnp.where(state.step > warm_start, smoothed, gap)
+        rate = jnp.where(average > 0.0, speedup * step_size, step_size)
+        multiplier = jnp.maximum(initial_multiplier, state.multiplier - rate * average)
+        average = jnp.where(state.step < warm_start, state.gap_average, average)
+        # At step `warm_start` itself the average begins and the multiplier does not move yet.
+        multiplier = jnp.where(state.step > warm_start, multiplier, state.multiplier)
+        step = state.step + 1
+        return updates, ErrorWeightGecoState(
+            state.beta, weight(multiplier, step), multiplier, average, step
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
 def scheduled_beta(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     """Beta as a function of the step: a fixed weight or a warm-up."""
 
@@ -94,9 +173,27 @@ def scheduled_beta(schedule: optax.Schedule) -> optax.GradientTransformationExtr
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def current_beta(opt_state: optax.OptState) -> jax.Array:
-    """Beta of the next step, a scalar, from an optimiser state that holds an objective's state."""
-    return optax.tree.get(opt_state, "beta")
+class LossWeights(NamedTuple):
+    """Weights of the next step's loss; scalars."""
+
+    error_weight: jax.Array
+    beta: jax.Array
+
+
+def current_weights(opt_state: optax.OptState) -> LossWeights:
+    """Weights of the next step from an optimiser state that holds an objective's state."""
+    error_weight = optax.tree.get(opt_state, "error_weight", default=jnp.float32(1.0))
+    return LossWeights(error_weight, optax.tree.get(opt_state, "beta"))
+
+
+def with_weights(model_state: dict, opt_state: optax.OptState) -> dict:
+    """The model's state with the weights of the next step, for models that take gradients of the loss themselves.
+
+    Such models keep them in the collection `objective`; that of others is left as it is.
+    """
+    if "objective" not in model_state:
+        return model_state
+    return {**model_state, "objective": current_weights(opt_state)._asdict()}
 
 
 def error_average(opt_state: optax.OptState) -> jax.Array | None:
@@ -109,14 +206,14 @@ def build(
 ) -> optax.GradientTransformationExtraArgs:
     """The objective that `config` (config.objective) names.
 
-    GECO's goal is given per pixel and channel, its step size for 64x64 images; both are scaled to the image size as the
-    authors' code does: goal * 3 S^2 nats, step_size * 64^2 / S^2.
+    GECO's goal is given per pixel and channel, that is goal * 3 S^2 nats an image. The step size of "geco" is for 64x64
+    images and scaled as its authors' code does, by 64^2 / S^2; that of "error_weight_geco" is per nat.
 
     Raises:
       ConfigError: unknown name.
     """
+    elements = 3 * image_size**2
     if config.name == "geco":
-        elements = 3 * image_size**2
         return geco(
             goal=config.goal * elements,
             step_size=config.step_size * 64**2 / image_size**2,
@@ -125,9 +222,21 @@ def build(
             speedup=config.speedup,
             min_beta=config.min_beta,
         )
+    if config.name == "error_weight_geco":
+        return error_weight_geco(
+            goal=config.goal * elements,
+            step_size=config.step_size,
+            initial_multiplier=config.initial_multiplier,
+            decay=config.decay,
+            speedup=config.speedup,
+            warm_start=config.warm_start,
+            beta=config.beta,
+        )
     if config.name == "elbo":
         warmup = optax.linear_schedule(0.0, config.beta, config.warmup_steps)
         return scheduled_beta(
             warmup if config.warmup_steps else optax.constant_schedule(config.beta)
         )
-    raise ConfigError(f"config.objective.name={config.name!r} is not one of 'geco', 'elbo'.")
+    raise ConfigError(
+        f"config.objective.name={config.name!r} is not one of 'geco', 'error_weight_geco', 'elbo'."
+    )

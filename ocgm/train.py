@@ -5,6 +5,7 @@ import functools
 import pathlib
 import time
 
+import flax.linen as nn
 import jax
 import ml_collections
 import numpy as np
@@ -22,6 +23,7 @@ from ocgm.train_state import (
     TrainState,
     abstract_state,
     all_seeds,
+    curriculum_options,
     init_state,
     make_train_step,
     variables_of_seed,
@@ -52,10 +54,10 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     """
     # ---- what runs, on what, in which folder
     mesh = sharding.make_mesh(config.mesh)
-    check_config(config, mesh)
-    config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     model = models.build(config.model)
-    train_step = make_train_step(config, mesh)
+    check_config(config, model, mesh)
+    config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
+    train_step = functools.cache(functools.partial(make_train_step, config, mesh))
     host_batches = stacked_train_iterator(config.data, config.batch_size, all_seeds(config))
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
     held_out_batches = functools.partial(
@@ -65,7 +67,13 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         config.evaluation.batch_size,
         config.evaluation.num_images,
     )
-    evaluator = Evaluator(model, config.data.name, mesh, config.evaluation.num_figure_images)
+    evaluator = Evaluator(
+        model,
+        config.data.name,
+        mesh,
+        config.evaluation.num_figure_images,
+        dict(config.evaluation.model_options),
+    )
     held_out_batches()  # Too few images are noticed now, not when the first evaluation is due.
     config_lib.claim_workdir(workdir, config)
     first_process = jax.process_index() == 0  # It alone writes metrics and pictures.
@@ -109,7 +117,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
         # ---- train
         while step < config.num_train_steps and time.monotonic() < deadline:
             batches.reset_wait()
-            state, metrics = train_step(state, next(batches))
+            options = curriculum_options(config, step)
+            state, metrics = train_step(options)(state, next(batches))
             step += 1
             if to_report:  # The device is busy with this step; fetch an earlier one's metrics.
                 report(*to_report)
@@ -150,12 +159,17 @@ def num_parameters(state: TrainState) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state.params)) // state.step.size
 
 
-def check_config(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
-    """Check what no single part can: batches and seeds fit the devices, the model the data, the time limit one process.
+def check_config(
+    config: ml_collections.ConfigDict, model: nn.Module, mesh: jax.sharding.Mesh
+) -> None:
+    """Check what no single part can.
+
+    Batches and seeds fit the devices, the model the data, the curriculum the model, the time limit one process.
 
     Raises:
-      ConfigError: they do not.
+      UserError: they do not.
     """
+    models.check_options(model, [option for _, option, _ in config.curriculum])
     if config.model.image_size != config.data.image_size:
         raise ConfigError(
             f"config.model.image_size={config.model.image_size}, but config.data.image_size"

@@ -93,11 +93,12 @@ def _init_seed(config: ml_collections.ConfigDict, key: jax.Array) -> TrainState:
         train=False,
     )
     params = variables.pop("params")
+    opt_state = optimizers.build(config).init(params)
     return TrainState(
         step=jnp.int32(0),
         params=params,
-        model_state=variables,
-        opt_state=optimizers.build(config).init(params),
+        model_state=objectives.with_weights(variables, opt_state),
+        opt_state=opt_state,
         failed=jnp.int32(0),
     )
 
@@ -112,28 +113,45 @@ def abstract_state(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -
     )
 
 
-def loss_terms(outputs: Outputs, beta: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Training loss mean(reconstruction_error) + beta * KL, with KL terms summed over slots, and what to log."""
+def loss_terms(
+    outputs: Outputs, weights: objectives.LossWeights
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Training loss and what to log.
+
+    The loss is error_weight * mean(reconstruction_error) + beta * KL, with KL terms summed over slots, or the model's.
+    """
     error = jnp.mean(outputs.reconstruction_error)
     kl_terms = {name: jnp.sum(jnp.mean(term, axis=0)) for name, term in outputs.kl.items()}
     kl = sum(kl_terms.values(), start=jnp.float32(0.0))
-    loss = error + beta * kl
+    loss = outputs.loss
+    if loss is None:
+        loss = weights.error_weight * error + weights.beta * kl
     metrics = {
         "loss": loss,
         "reconstruction_error": error,
         "reconstruction_error_per_element": error / outputs.reconstruction[0].size,
         "kl": kl,
-        "beta": beta,
+        **weights._asdict(),
     }
     if len(kl_terms) > 1:
         metrics |= {f"kl_{name}": value for name, value in kl_terms.items()}
     return loss, metrics
 
 
+Options = tuple[tuple[str, Any], ...]
+
+
+def curriculum_options(config: ml_collections.ConfigDict, step: int) -> Options:
+    """Keyword arguments of the model's call at a step: of each option in config.curriculum the last value due."""
+    return tuple(
+        {option: value for begin, option, value in config.curriculum if step >= begin}.items()
+    )
+
+
 def make_train_step(
-    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh, options: Options = ()
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """Jitted (state, batch) -> (state, metrics); the state is donated.
+    """Jitted (state, batch) -> (state, metrics) with `options` for the model's call; the state is donated.
 
     Batches hold `image` uint8 [B, S, S, 3], metrics are scalars; of several seeds [N, B, S, S, 3] and [N]. Where a loss
     or gradient is not finite the state, of that seed alone, stays as it was before the step and `failed` is set.
@@ -144,7 +162,7 @@ def make_train_step(
     def train_step(root: jax.Array, state: TrainState, batch: dict[str, jax.Array]):
         rngs = stream_keys(jax.random.fold_in(root, state.step))
         images = image_to_float(batch["image"])
-        beta = objectives.current_beta(state.opt_state)
+        weights = objectives.current_weights(state.opt_state)
 
         def loss_function(params):
             outputs, model_state = model.apply(
@@ -153,8 +171,9 @@ def make_train_step(
                 train=True,
                 rngs=rngs,
                 mutable=list(state.model_state),
+                **dict(options),
             )
-            loss, metrics = loss_terms(outputs, beta)
+            loss, metrics = loss_terms(outputs, weights)
             return loss, (metrics, model_state)
 
         # Whole parameters for the computation, which then is split over the batch alone; gradients
@@ -175,7 +194,7 @@ def make_train_step(
         new_state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
-            model_state=model_state,
+            model_state=objectives.with_weights(model_state, opt_state),
             opt_state=opt_state,
             failed=state.failed,
         )

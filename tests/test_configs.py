@@ -193,7 +193,7 @@ def test_protocol(name):
     optimizers.build(config)
     model, objective, optimizer = config.model, config.objective, config.optimizer
     assert optimizer.learning_rate == 1e-4
-    assert not (optimizer.warmup_steps or optimizer.decay_steps or optimizer.clip_norm)
+    assert not (optimizer.warmup_steps or optimizer.clip_norm)
     recipe = (optimizer.name, config.batch_size, config.num_train_steps)
     sigmas = (model.get("background_sigma", model.component_sigma), model.component_sigma)
     if model.name == "monet" and not name.startswith("monet_g_"):

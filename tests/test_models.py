@@ -111,7 +111,9 @@ def fresh(name: str, **changes) -> TrainedModel:
     variables = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), abstract_variables(model)
     )
-    return TrainedModel(ConfigDict({"model": settings}), model, variables, 0)
+    return TrainedModel(
+        ConfigDict({"model": settings, "evaluation": {"model_options": {}}}), model, variables, 0
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def follow(transform, errors):
     """Beta that each error's loss used, and beta and error average after it."""
     state, rows = transform.init({}), []
     for error in errors:
-        used = objectives.current_beta(state)
+        used = objectives.current_weights(state).beta
         _, state = transform.update({}, state, reconstruction_error=jnp.float32(error))
         rows.append((float(used), float(state.error_average), float(state.beta)))
     return rows
@@ -106,7 +106,7 @@ def test_geco_scales_with_the_image(side):
 def test_elbo_fixed():
     state = (elbo := objectives.build(common.elbo(beta=0.25), 64)).init({})
     for _ in range(3):
-        assert objectives.current_beta(state) == 0.25
+        assert objectives.current_weights(state).beta == 0.25
         _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
 
 
@@ -114,7 +114,7 @@ def test_elbo_warm_up():
     state = (elbo := objectives.build(common.elbo(beta=0.5, warmup_steps=4), 64)).init({})
     betas = []
     for _ in range(7):
-        betas.append(float(objectives.current_beta(state)))
+        betas.append(float(objectives.current_weights(state).beta))
         _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
     assert betas == [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
 
@@ -140,7 +140,9 @@ def test_error_has_no_gradient():
 
 
 def test_unknown_objective():
-    with pytest.raises(ConfigError, match="objective.name='gecko' is not one of 'geco', 'elbo'"):
+    with pytest.raises(
+        ConfigError, match="objective.name='gecko' is not one of 'geco', 'error_weight_geco'"
+    ):
         objectives.build(ConfigDict({"name": "gecko"}), 64)
 
 
@@ -157,11 +159,11 @@ def test_optimizer_state_holds_beta():
     params = {"w": jnp.ones(3)}
     rule = optimizer()
     state = rule.init(params)
-    assert objectives.current_beta(state) == 1.0
+    assert objectives.current_weights(state).beta == 1.0
     updates, state = rule.update(
         {"w": jnp.float32([1.0, -2.0, 3.0])}, state, params, reconstruction_error=jnp.float32(9000)
     )
-    np.testing.assert_allclose(objectives.current_beta(state), 0.9796976, atol=2e-7)
+    np.testing.assert_allclose(objectives.current_weights(state).beta, 0.9796976, atol=2e-7)
     np.testing.assert_allclose(updates["w"], [-1e-4, 1e-4, -1e-4], rtol=1e-4)  # Adam's first step
 
 
@@ -171,11 +173,70 @@ def test_learning_rate_schedules():
     config.warmup_steps = 10
     rate = optimizers.learning_rate_schedule(config)
     np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(99)], [0, 0.5, 1, 1])
-    config.decay_steps = 110
+    config.decay, config.decay_steps = "cosine", 110
     rate = optimizers.learning_rate_schedule(config)
     np.testing.assert_allclose(
         [rate(5), rate(10), rate(60), rate(110)], [0.5, 1, 0.5, 0], atol=1e-6
     )
+
+
+def test_exponential_decay():
+    config = common.adam(4e-4)
+    config.update(warmup_steps=10_000, decay="exponential", decay_steps=100_000)
+    rate = optimizers.learning_rate_schedule(config)  # Slot Attention: warm-up and decay at once
+    steps = [0, 5_000, 10_000, 100_000, 200_000]
+    expected = [0, 2e-4 * 0.5**0.05, 4e-4 * 0.5**0.1, 2e-4, 1e-4]
+    np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-5)
+    config.decay_begin = 10_000  # EfficientMORL: decay after warm-up
+    rate = optimizers.learning_rate_schedule(config)
+    steps = [0, 1, 5_000, 10_000, 110_000, 300_000]
+    expected = [0, 4e-8, 2e-4, 4e-4, 2e-4, 5.359e-5]
+    np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-4)
+
+
+def test_impossible_decays():
+    config = common.adam(4e-4)
+    config.decay = "linear"
+    with pytest.raises(ConfigError, match="decay='linear' is not 'constant'"):
+        optimizers.learning_rate_schedule(config)
+    config.decay = "exponential"
+    with pytest.raises(ConfigError, match="needs config.optimizer.decay_steps, which is 0"):
+        optimizers.learning_rate_schedule(config)
+
+
+def test_geco_of_the_error_weight():
+    """Against its recurrence written out: warm start, first average, moving average, speed-up, lower bound."""
+    transform = objectives.error_weight_geco(-10.0, 1e-2, speedup=5.0, warm_start=2)
+    state, rows = transform.init({}), []
+    for error in (50.0, 40.0, 30.0, 20.0, 10.0, -5_000.0, -5_000.0):
+        used = float(objectives.current_weights(state).error_weight)
+        _, state = transform.update({}, state, reconstruction_error=jnp.float32(error))
+        rows.append((used, float(state.gap_average), float(state.multiplier)))
+
+    def softplus(x):
+        return np.log1p(np.exp(x))
+
+    average, multiplier = -40.0, 0.55
+    expected = [(1.0, 0.0, 0.55), (1.0, 0.0, 0.55), (softplus(0.55), average, 0.55)]
+    for error in (20.0, 10.0, -5_000.0, -5_000.0):
+        used = softplus(multiplier)
+        average = 0.99 * average + 0.01 * (-10.0 - error)
+        rate = 5e-2 if average > 0 else 1e-2
+        multiplier = max(0.55, multiplier - rate * average)
+        expected.append((used, average, multiplier))
+    np.testing.assert_allclose(rows, expected, rtol=1e-5)
+    assert rows[4][2] > 0.9 and rows[-1][2] == np.float32(0.55)
+    assert float(objectives.current_weights(state).beta) == 1.0
+
+
+def test_models_state_gets_the_weights():
+    state = objectives.error_weight_geco(0.0, 1.0, warm_start=0).init({})
+    model_state = {"objective": {"error_weight": jnp.ones(()), "beta": jnp.zeros(())}}
+    updated = objectives.with_weights(model_state, state)["objective"]
+    np.testing.assert_allclose(updated["error_weight"], 1.005492, rtol=1e-6)
+    assert updated["beta"] == 1.0
+    others = {"batch_stats": {}}
+    assert objectives.with_weights(others, state) is others
 
 
 def test_clipping():

@@ -89,7 +89,7 @@ def trained_for(config: ConfigDict, num_steps: int):
     metrics = []
     for _ in range(num_steps):
         state, values = train_step(state, next(batches))
-        beta = jnp.copy(objectives.current_beta(state.opt_state))
+        beta = jnp.copy(objectives.current_weights(state.opt_state).beta)
         metrics.append(values | {"beta left": beta})
     return state, jax.tree.map(lambda *values: np.array(values), *metrics)
 

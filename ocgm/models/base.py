@@ -33,9 +33,11 @@ class Outputs:
       log_masks_decoded: log-masks that the decoder draws, [B, K, H, W, 1]; None in models with one kind of mask.
       slots: latent samples, [B, K, D].
       active_slots: which slots are in use, bool [B, K].
-      reconstruction_error: negative log-likelihood, nats an image, [B].
+      reconstruction_error: negative log-likelihood, nats an image, [B]; the model's own error in models without one.
       kl: KL terms by name, nats an image, each [B, K] (one value a slot) or [B].
       latents: posteriors by name.
+      loss: the training loss, a scalar, of models that train with more than error_weight * mean(reconstruction_error)
+        + beta * KL (iterative refinement); None in others and where `train` is false. Only its gradient counts then.
     """
 
     reconstruction: jax.Array
@@ -47,6 +49,7 @@ class Outputs:
     reconstruction_error: jax.Array
     kl: dict[str, jax.Array]
     latents: dict[str, Latent]
+    loss: jax.Array | None = None
 
 
 @flax.struct.dataclass
@@ -67,7 +70,8 @@ class Sample:
 class Model(Protocol):
     """The contract. Models are Flax modules that also have these; `jax.eval_shape` of any of them needs no data.
 
-    Random streams: `latent` for samples of latents, `seed_scores` for GENESIS-V2's stick-breaking.
+    Random streams: `latent` for samples of latents, `seed_scores` for GENESIS-V2's stick-breaking. Models that take
+    gradients of the loss themselves keep its weights in the collection `objective` (`ocgm.objectives.with_weights`).
 
     Attributes:
       image_size: side S of the images.
