@@ -58,6 +58,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     check_config(config, model, mesh)
     config_lib.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     train_step = functools.cache(functools.partial(make_train_step, config, mesh))
+    train_step(curriculum_options(config, 0))  # Mistakes in the config show before data is read.
     host_batches = stacked_train_iterator(config.data, config.batch_size, all_seeds(config))
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
     held_out_batches = functools.partial(
