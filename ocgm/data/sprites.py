@@ -16,6 +16,12 @@ SHAPES = ("square", "ellipse", "heart")
 
 # Sizes of dSprites' latent classes; the last one varies fastest in the image index.
 _CLASS_SIZES = (3, 6, 40, 32, 32)
+# Like the original, 40 angles with both ends: 0 and 39 look the same.
+_NUM_ANGLE_STEPS = 39
+_ANGLE_STEP = 2 * np.pi / _NUM_ANGLE_STEPS
+
+# How often a shape looks the same in a full turn.
+_SYMMETRY = np.array([4, 2, 1])
 
 # Lengths in pixels at scale 1.
 _SQUARE_HALF_SIDE = 9.6
@@ -66,11 +72,26 @@ def factors_from_index(index: np.ndarray) -> SpriteFactors:
     return SpriteFactors(
         shape=shape.astype(np.int32),
         scale=(5 + scale) / 10,
-        # Like the original, 40 angles with both ends: 0 and 39 look the same.
-        orientation=orientation * (2 * np.pi / 39),
+        orientation=orientation * _ANGLE_STEP,
         x=x / 31,
         y=y / 31,
     )
+
+
+def reduced_orientation(shape: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+    """Returns the smallest angles at which sprites look the same.
+
+    Args:
+      shape: int [...], 0 square, 1 ellipse, 2 heart.
+      orientation: float [...], one of dSprites' 40 angles, radians.
+
+    Returns:
+      float32 [...], in [0, pi / 2) for squares, [0, pi) for ellipses and [0, 2 pi) for hearts.
+    """
+    turns = _SYMMETRY[shape]
+    # In whole steps, so that a full turn is 0 and not almost one.
+    steps = np.rint(orientation / _ANGLE_STEP).astype(int) * turns % _NUM_ANGLE_STEPS
+    return (steps * (_ANGLE_STEP / turns)).astype(np.float32)
 
 
 def render_sprites(

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -33,6 +34,20 @@ def fixtures() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def new_config():
     return make_data_config
+
+
+def check_uniform(values: np.ndarray, expected: list) -> None:
+    """The values are the expected ones, each about equally often."""
+    found, counts = np.unique(values, return_counts=True, axis=0)
+    np.testing.assert_array_equal(found, sorted(expected))
+    mean = counts.sum() / len(counts)
+    # A count is off by more than four standard deviations once in 16,000 times.
+    np.testing.assert_allclose(counts, mean, atol=4 * np.sqrt(mean), rtol=0)
+
+
+@pytest.fixture(scope="session")
+def assert_uniform():
+    return check_uniform
 
 
 @pytest.fixture(scope="session")

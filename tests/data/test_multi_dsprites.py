@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from ocgm.data import prepare, sprites
+from ocgm.data import prepare, sprite_scenes, sprites
 from ocgm.data.multi_dsprites import multi_dsprites_dataset_builder as builder_lib
 from ocgm.data.multi_dsprites import scenes as scenes_lib
 from ocgm.errors import UserError
 
 
-def assert_same_scenes(a: scenes_lib.Scenes, b: scenes_lib.Scenes):
+def assert_same_scenes(a: sprite_scenes.Scenes, b: sprite_scenes.Scenes):
     for field in ("background", "num_objects", "sprite", "color"):
         np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
 
@@ -86,7 +86,7 @@ def test_small_sets_are_prefixes(plain):
         assert_same_scenes(small[split], plain[split][:size])
 
 
-def colors_of(scenes: scenes_lib.Scenes):
+def colors_of(scenes: sprite_scenes.Scenes):
     for row, n in enumerate(scenes.num_objects):
         yield [tuple(scenes.background[row]), *map(tuple, scenes.color[row, :n])]
 
@@ -108,13 +108,13 @@ def test_ranges(plain):
 def test_later_sprites_are_in_front():
     # Squares with the same centre, 20 and 10 pixels wide.
     big, small = 5 * 40_960, 0
-    scenes = scenes_lib.Scenes(
+    scenes = sprite_scenes.Scenes(
         background=np.full((3, 3), 63, np.uint8),
         num_objects=np.array([2, 2, 3], np.int32),
         sprite=np.array([[big, small, -1, -1], [small, big, -1, -1], [big, small, big, -1]]),
         color=np.arange(36, dtype=np.uint8).reshape(3, 4, 3),
     )
-    rendered = scenes_lib.render_scenes(scenes)
+    rendered = sprite_scenes.render_scenes(scenes)
     masks = rendered["masks"]
     area = [[int((m == k).sum()) for k in range(5)] for m in masks]
     assert area[0][1:] == [300, 100, 0, 0]
@@ -135,7 +135,7 @@ def test_record(data_config):
     assert len(source) == 20
     record = source[0]
     scenes = scenes_lib.draw_scenes(False, (1, 1, 1))["train"]
-    rendered = scenes_lib.render_scenes(scenes)
+    rendered = sprite_scenes.render_scenes(scenes)
     np.testing.assert_array_equal(record["image"], rendered["image"][0])
     np.testing.assert_array_equal(record["masks"], rendered["masks"][0])
     assert record["image"].dtype == record["masks"].dtype == np.uint8
@@ -198,7 +198,7 @@ def test_config_errors(new_config, changes, message):
 def small_dsprites(monkeypatch, tmp_path):
     """A dSprites file of 40 images: mirror images of ours, so that they can be told apart."""
     monkeypatch.setattr(sprites, "NUM_SPRITES", 40)
-    images = scenes_lib.analytic_sprites(np.arange(40))[:, :, ::-1].astype(np.uint8)
+    images = sprite_scenes.analytic_sprites(np.arange(40))[:, :, ::-1].astype(np.uint8)
     path = tmp_path / "dsprites.npz"
     np.savez_compressed(path, imgs=images, latents_classes=np.zeros((40, 6), np.int64))
     return path, images.astype(bool)
@@ -206,7 +206,7 @@ def small_dsprites(monkeypatch, tmp_path):
 
 def test_real_sprites(small_dsprites, new_config, tmp_path):
     path, images = small_dsprites
-    np.testing.assert_array_equal(scenes_lib.real_sprites(path)([3, 39]), images[[3, 39]])
+    np.testing.assert_array_equal(sprite_scenes.real_sprites(path)([3, 39]), images[[3, 39]])
     config = new_config(tmp_path, sprites_path=str(path), num_examples=(2, 1, 1))
     builder = prepare(config)
     assert builder.builder_config.name == "plain_real_n2_1_1"
@@ -223,18 +223,18 @@ def test_real_sprites_errors(small_dsprites, new_config, tmp_path):
     wrong = tmp_path / "wrong.npz"
     np.savez(wrong, imgs=images[:5].astype(np.uint8))
     with pytest.raises(UserError, match=r"wrong.npz is not the dSprites npz.*\(5, 64, 64\)"):
-        scenes_lib.real_sprites(wrong)
+        sprite_scenes.real_sprites(wrong)
     np.savez(wrong, pictures=images)
     with pytest.raises(UserError, match="expected an entry 'imgs'"):
-        scenes_lib.real_sprites(wrong)
+        sprite_scenes.real_sprites(wrong)
     wrong.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match="is not the dSprites npz"):
-        scenes_lib.real_sprites(wrong)
+        sprite_scenes.real_sprites(wrong)
 
 
 def test_failed_preparation_leaves_nothing(monkeypatch, new_config, tmp_path):
     config = new_config(tmp_path, num_examples=(600, 1, 1))
-    render = scenes_lib.render_scenes
+    render = sprite_scenes.render_scenes
     calls = []
 
     def failing(*args):
@@ -243,7 +243,7 @@ def test_failed_preparation_leaves_nothing(monkeypatch, new_config, tmp_path):
             raise KeyboardInterrupt
         return render(*args)
 
-    monkeypatch.setattr(scenes_lib, "render_scenes", failing)
+    monkeypatch.setattr(sprite_scenes, "render_scenes", failing)
     with pytest.raises(KeyboardInterrupt):
         prepare(config)
     assert not list(tmp_path.rglob("*.array_record*"))
@@ -257,7 +257,7 @@ def test_killed_preparation_does_not_look_complete(new_config, tmp_path):
     program = (
         "import sys, time, ml_collections\n"
         "from ocgm.data import prepare\n"
-        "from ocgm.data.multi_dsprites import scenes\n"
+        "from ocgm.data import sprite_scenes as scenes\n"
         # Stops where the training split is written and the others are not.
         "render = scenes.render_scenes\n"
         "def slow(part, *args):\n"

@@ -10,9 +10,17 @@ from ocgm.errors import DatasetMissingError, UserError
 
 
 def test_entries():
-    names = ["multi_dsprites", "objects_room", "shapestacks", "gqn", "sketchy", "apc"]
-    assert list(DATASETS) == names
-    assert [spec.num_slots for spec in DATASETS.values()] == [5, 7, 9, 7, 10, 10]
+    assert {name: spec.num_slots for name, spec in DATASETS.items()} == {
+        "multi_dsprites": 5,
+        "multi_dsprites_deepmind": 6,
+        "tetrominoes": 4,
+        "clevr_with_masks": 7,
+        "objects_room": 7,
+        "shapestacks": 9,
+        "gqn": 7,
+        "sketchy": 10,
+        "apc": 10,
+    }
     for name, spec in DATASETS.items():
         assert spec.name == name
         assert spec.stand_in == "" or DATASETS[spec.stand_in].generated
@@ -26,6 +34,10 @@ def test_unknown_dataset():
 @pytest.mark.parametrize(
     "name,source",
     [
+        (
+            "clevr_with_masks",
+            "https://storage.googleapis.com/multi-object-datasets/clevr_with_masks/",
+        ),
         ("objects_room", "https://storage.googleapis.com/multi-object-datasets/objects_room/"),
         ("shapestacks", "http://shapestacks-file.robots.ox.ac.uk/static/download/v1/"),
         ("gqn", "gs://gqn-dataset/rooms_ring_camera"),
@@ -46,18 +58,22 @@ def test_missing_dataset(new_config, tmp_path, name, source):
         assert DATASETS[name].title in message
         assert str(tmp_path / name) in message
         assert source in message
-        assert "--config.data.name=multi_dsprites" in message
+        assert f"--config.data.name={DATASETS[name].stand_in}" in message
         assert "\n" not in message
 
 
 @pytest.mark.parametrize("image_size", [64, 128])
-def test_stand_in_that_is_smaller(new_config, tmp_path, image_size):
-    config = new_config(tmp_path, name="sketchy", variant="", image_size=image_size)
+@pytest.mark.parametrize(
+    "name,stand_in",
+    [("sketchy", "multi_dsprites"), ("clevr_with_masks", "multi_dsprites_deepmind")],
+)
+def test_stand_in_that_is_smaller(new_config, tmp_path, name, stand_in, image_size):
+    config = new_config(tmp_path, name=name, variant="", image_size=image_size)
     with pytest.raises(DatasetMissingError) as error:
         prepare(config)
     flags = str(error.value).split("add ")[1].split()
     smaller = ["--config.data.image_size=64"] if image_size > 64 else []
-    assert flags == ["--config.data.name=multi_dsprites", *smaller]
+    assert flags == [f"--config.data.name={stand_in}", *smaller]
 
 
 def test_data_dir(monkeypatch, new_config, tmp_path):

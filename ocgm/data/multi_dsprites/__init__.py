@@ -1,1 +1,1 @@
-"""Multi-dSprites (GENESIS paper): TFDS builder and renderer."""
+"""Multi-dSprites (GENESIS paper): TFDS builder and scenes."""

@@ -1,0 +1,1 @@
+"""Multi-dSprites (DeepMind): TFDS builder, scenes and textures."""

@@ -1,0 +1,1 @@
+"""Tetrominoes (DeepMind): TFDS builder, scenes and renderer."""
