@@ -11,7 +11,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from ocgm import cli, models, optimizers, torch_import
+from ocgm import cli, models, objectives, optimizers, torch_import
 from ocgm import config as config_lib
 from ocgm.checkpoint import CheckpointStore
 from ocgm.errors import CheckpointError, ConfigError
@@ -23,7 +23,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run to make; must not hold checkpoints."
 )
 # Keys under which training scripts keep the weights.
-_NESTED = ("model_state_dict", "state_dict")
+_NESTED = ("model_state_dict", "state_dict", "model")
 
 
 def read_state_dict(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
@@ -44,7 +44,7 @@ def read_state_dict(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
         ) from error
     except Exception as error:  # Each format raises its own kinds for a damaged file.
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({error}).") from error
-    step = int(content.get("iter_idx", 0))
+    step = int(content.get("iter_idx", content.get("step", 0)))
     for key in _NESTED:
         content = content.get(key, content)
     weights = {}
@@ -79,16 +79,28 @@ def main(argv: list[str]) -> None:
     if config.num_seeds > 1:
         raise ConfigError("config.num_seeds must be 1: a checkpoint is of one seed.")
     weights, step = read_state_dict(cli.folder(_CHECKPOINT.value))
-    variables = torch_import.to_variables(models.build(config.model), weights)
+    model = models.build(config.model)
+    if not model.torch_entries():
+        raise ConfigError(
+            f"config.model.name={config.model.name!r}: its authors published no PyTorch parameters."
+        )
+    variables = torch_import.to_variables(model, weights)
     if (workdir / "checkpoints").exists():
         raise ConfigError(f"--workdir={workdir} already holds checkpoints; give another folder.")
     config_lib.claim_workdir(workdir, config)
     params = variables.pop("params")
+    opt_state = optimizers.build(config).init(params)
+    if "objective" in torch_import.abstract_variables(model):
+        # A file may hold the error's weight, GECO's; without GECO it means nothing.
+        imported = variables.pop("objective", {})
+        variables = objectives.with_weights({**variables, "objective": {}}, opt_state)
+        if "geco" in config.objective.name:
+            variables["objective"] |= imported
     state = TrainState(
         step=np.int32(step),
         params=params,
         model_state=variables,
-        opt_state=optimizers.build(config).init(params),
+        opt_state=opt_state,
         failed=np.int32(0),
     )
     with CheckpointStore(workdir, config.checkpoint) as checkpoints:

@@ -14,6 +14,12 @@ def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float
     return -0.5 * jnp.square((x - mean) / sigma) - jnp.log(sigma) - 0.5 * _LOG_2PI
 
 
+def logistic_log_density(x: jax.Array, mean: jax.Array, scale: float) -> jax.Array:
+    """Element-wise log density, in nats, of the logistic distribution (standard deviation scale * pi / sqrt(3))."""
+    u = (x - mean) / scale
+    return -u - 2.0 * jax.nn.softplus(-u) - math.log(scale)
+
+
 def mixture_mean(components: jax.Array, log_masks: jax.Array) -> jax.Array:
     """Mean of a spatial mixture, [B, H, W, C], of components [B, K, H, W, C] and log mixing weights [B, K, H, W, 1]."""
     return jnp.sum(jnp.exp(log_masks) * components, axis=1)
@@ -50,6 +56,27 @@ def mixture_negative_log_likelihood(
     return -jnp.sum(log_likelihood, axis=(1, 2, 3))
 
 
+def gaussian_negative_log_likelihood(
+    images: jax.Array, components: jax.Array, log_masks: jax.Array, sigma: float
+) -> jax.Array:
+    """Negative log-likelihood under one Gaussian around the mixture's mean; as `mixture_negative_log_likelihood`."""
+    mean = mixture_mean(components, log_masks)
+    chex.assert_equal_shape([images, mean])
+    return -jnp.sum(gaussian_log_density(images, mean, sigma), axis=(1, 2, 3))
+
+
+# Pixel likelihoods that models can choose from.
+LIKELIHOODS = {
+    "mixture": mixture_negative_log_likelihood,
+    "gaussian": gaussian_negative_log_likelihood,
+}
+
+
+def without_constant(error: jax.Array, images: jax.Array) -> jax.Array:
+    """A Gaussian negative log-likelihood [B] of images without its terms log(2 pi) / 2, which some papers leave out."""
+    return error - 0.5 * _LOG_2PI * images[0].size
+
+
 def monte_carlo_kl(
     sample: jax.Array,
     mean: jax.Array,
@@ -72,9 +99,16 @@ def monte_carlo_kl(
     return jnp.sum(log_q - log_p, axis=-1)
 
 
-def gaussian_kl(mean: jax.Array, sigma: jax.Array) -> jax.Array:
-    """KL(N(mean, sigma) || N(0, I)) in closed form, summed over the last axis, in nats: [..., D] -> [...]."""
-    return 0.5 * jnp.sum(mean**2 + sigma**2 - 1.0 - 2.0 * jnp.log(sigma), axis=-1)
+def gaussian_kl(
+    mean: jax.Array,
+    sigma: jax.Array,
+    prior_mean: jax.Array | float = 0.0,
+    prior_sigma: jax.Array | float = 1.0,
+) -> jax.Array:
+    """KL(N(mean, sigma) || prior) of diagonal Gaussians in closed form, over the last axis: [..., D] -> [...] nats."""
+    ratio = sigma / prior_sigma
+    distance = (mean - prior_mean) / prior_sigma
+    return 0.5 * jnp.sum(distance**2 + ratio**2 - 1.0 - 2.0 * jnp.log(ratio), axis=-1)
 
 
 def categorical_mask_kl(

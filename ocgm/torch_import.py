@@ -4,6 +4,7 @@ import flax.linen as nn
 import flax.traverse_util
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from ocgm.errors import CheckpointError
 from ocgm.modules import torch_names
@@ -25,14 +26,17 @@ def torch_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     }
 
 
-def to_variables(model: nn.Module, state_dict: dict[str, np.ndarray]) -> dict:
-    """Variables of `model` (float32) from a PyTorch state dict.
+def to_variables(
+    model: nn.Module, state_dict: dict[str, np.ndarray], dtype: DTypeLike = np.float32
+) -> dict:
+    """Variables of `model` from a PyTorch state dict.
 
     Raises:
       CheckpointError: entries are missing, left over or misshapen; the message lists all of them.
     """
     leaves = _flat(abstract_variables(model))
     entries = model.torch_entries()
+    state_dict = torch_names.of_current_layout(state_dict)
     problems, imported = [], {}
     for entry in entries:
         if entry.torch_name not in state_dict:
@@ -44,7 +48,7 @@ def to_variables(model: nn.Module, state_dict: dict[str, np.ndarray]) -> dict:
         if array.shape != expected:
             problems.append(f"misshapen: {entry.torch_name} is {array.shape}, expected {expected}")
             continue
-        imported[key] = np.array(entry.transform(array), np.float32)
+        imported[key] = np.array(entry.transform(array), dtype)
     known = {entry.torch_name for entry in entries}
     problems += [
         f"not expected: {name}"

@@ -142,3 +142,14 @@ def metrics_of(workdir: pathlib.Path, name: str) -> dict[int, float]:
     """Values of one metric by step, from metrics.jsonl."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return {row["step"]: row[name] for row in map(json.loads, lines) if name in row}
+
+
+def permute_slot_noise(monkeypatch, order: np.ndarray) -> None:
+    """From now on standard normal draws of slots [B, K, D] come with their slots in another order."""
+    draw = jax.random.normal
+
+    def permuted(key, shape=(), dtype=float):
+        noise = draw(key, shape, dtype)
+        return noise[:, order] if len(shape) == 3 and shape[1] == len(order) else noise
+
+    monkeypatch.setattr(jax.random, "normal", permuted)

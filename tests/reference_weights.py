@@ -39,3 +39,20 @@ def golden_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) >= 2:
         return w * np.sqrt(6 / np.prod(shape[1:]))
     return 0.1 * w if "bias" in name.split(".")[-1] else 1 + 0.1 * w
+
+
+# Layer norms of EfficientMORL and of its repository's Slot Attention.
+_LAYER_NORMS = (
+    "norm_slots",
+    "norm_mu_pre_ff",
+    "norm_softplus_pre_ff",
+    "norm_pre_ff",
+    "encoder_pt_2.0",
+)
+
+
+def sine_weight(n: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights of EfficientMORL's cases: parameter number n of the official order, float64."""
+    value = 0.25 * np.sin(0.9 * n + 0.37 * np.arange(int(np.prod(shape)))).reshape(shape)
+    is_norm = name.endswith(tuple(f"{norm}.weight" for norm in _LAYER_NORMS))
+    return value + 1.0 if is_norm else value

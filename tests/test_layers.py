@@ -2,14 +2,25 @@
 
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.modules.gru import GRU, DualGRU
 from ocgm.modules.ic_sbp import initial_kernel_sigma
-from ocgm.modules.layers import LSTM, Conv, Dense, TransposedConv, coordinates
+from ocgm.modules.layers import (
+    LSTM,
+    BroadcastConv,
+    Conv,
+    Dense,
+    PositionedConv,
+    TransposedConv,
+    coordinates,
+    position_code,
+)
 from ocgm.modules.unet import UNet
 from ocgm.torch_import import abstract_variables
 
@@ -34,7 +45,7 @@ def transposed_convolution(params, x):
     return out + params["bias"]
 
 
-@pytest.mark.parametrize("k,shape", [(5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
+@pytest.mark.parametrize("k,shape", [(3, (2, 4, 4, 2)), (5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
 def test_upsampling_conv(k, shape):
     layer, x = TransposedConv(3, kernel_size=k), normal(0, *shape)
     params = layer.init(jax.random.key(0), x)["params"]
@@ -50,9 +61,99 @@ def test_upsampling_conv(k, shape):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fast, plain)
 
 
+@pytest.mark.parametrize("k,stride", [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_transposed_conv_with_same_padding(k, stride):
+    """Against Flax, whose kernels run the other way."""
+    x = normal(0, 2, 4, 3, 5)
+    layer = TransposedConv(3, k, stride, same_padding=True)
+    params = layer.init(jax.random.key(0), x)["params"]
+    params["bias"] = normal(1, 3)
+    flax_layer = nn.ConvTranspose(3, (k, k), (stride, stride), padding="SAME")
+    flipped = {"kernel": params["kernel"][::-1, ::-1], "bias": params["bias"]}
+    expected = flax_layer.apply({"params": flipped}, x)
+    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_upsampling_conv_kernel_size():
-    with pytest.raises(ValueError, match="got 3 and 2"):
-        TransposedConv(3, kernel_size=3).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
+    with pytest.raises(ValueError, match="got 4 and 2"):
+        TransposedConv(3, kernel_size=4).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
+
+
+@pytest.mark.parametrize("k,padding", [(3, 0), (3, 1), (5, 1), (5, 2)])
+@pytest.mark.parametrize("kind", [BroadcastConv, PositionedConv])
+def test_convolution_of_a_tiled_latent(kind, k, padding):
+    """Value and gradients against the same convolution of the whole grid."""
+    z, size = normal(0, 2, 3), 9
+    layer = kind(4, size, kernel_size=k, padding=padding)
+    params = layer.init(jax.random.key(0), z)["params"]
+    weights = normal(1, 2, size, size, 4)
+
+    def whole_grid(params, z):
+        grid = size + k - 1 - 2 * padding
+        tiled = jnp.broadcast_to(z[:, None, None], (2, grid, grid, 3))
+        if kind is BroadcastConv:
+            code = jnp.broadcast_to(coordinates(grid, grid), (2, grid, grid, 2))
+            x = jnp.concatenate([tiled, code], axis=-1)
+        else:
+            position = params["position"]
+            x = tiled + position_code(grid, grid) @ position["kernel"] + position["bias"]
+        conv = {"kernel": params["kernel"], "bias": params["bias"]}
+        return Conv(4, k, padding=padding).apply({"params": conv}, x)
+
+    def value_and_gradients(function):
+        out, backward = jax.vjp(function, params, z)
+        return out, *backward(weights)
+
+    cheap = value_and_gradients(lambda params, z: layer.apply({"params": params}, z))
+    whole = value_and_gradients(whole_grid)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), cheap, whole)
+
+
+def test_position_code():
+    code = position_code(3, 2)
+    np.testing.assert_allclose(code[1, 1], [0.5, 1.0, 0.5, 0.0])
+    np.testing.assert_allclose(code[2, 0], [1.0, 0.0, 0.0, 1.0])
+
+
+def test_gru():
+    """Against Flax, whose cell has one bias for r and z; so those of the state are zero here, but for n."""
+    x, h = normal(0, 4, 3), normal(1, 4, 5)
+    params = dict(GRU().init(jax.random.key(0), x, h)["params"])
+    params["bias_hh"] = params["bias_hh"].at[:10].set(0.0)
+    gates = {}
+    for i, gate in enumerate("rzn"):
+        part = slice(5 * i, 5 * (i + 1))
+        gates[f"i{gate}"] = {
+            "kernel": params["kernel_ih"][:, part],
+            "bias": params["bias_ih"][part],
+        }
+        gates[f"h{gate}"] = {"kernel": params["kernel_hh"][:, part]}
+    gates["hn"]["bias"] = params["bias_hh"][10:]
+    _, expected = nn.GRUCell(5).apply({"params": gates}, h, x)
+    np.testing.assert_allclose(
+        GRU().apply({"params": params}, x, h), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_dual_gru_is_two_grus():
+    x, mean, raw = normal(0, 4, 3), normal(1, 4, 3), normal(2, 4, 3)
+    params = DualGRU().init(jax.random.key(0), x, mean, raw)["params"]
+    # Drawn from N(0, 1), biases too: 72 numbers and more in each.
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    assert sum(sizes) == 12 * 3**2 + 12 * 3
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+    assert abs(flat.std() - 1.0) < 0.25 and np.abs(params["bias_ih"]).max() > 0.5
+    outputs = DualGRU().apply({"params": params}, x, mean, raw)
+    for half, (state, output) in enumerate(zip((mean, raw), outputs, strict=True), 1):
+        gates, candidate = slice(6 * (half - 1), 6 * half), slice(3 * (half - 1), 3 * half)
+        single = {
+            "kernel_ih": jnp.concatenate([params[f"ih_{half}"], params[f"in_{half}"]], axis=1),
+            "kernel_hh": jnp.concatenate([params[f"hh_{half}"], params[f"hn_{half}"]], axis=1),
+            "bias_ih": jnp.concatenate([params["bias_ih"][gates], params["bias_in"][candidate]]),
+            "bias_hh": jnp.concatenate([params["bias_hh"][gates], params["bias_hn"][candidate]]),
+        }
+        expected = GRU().apply({"params": single}, x, state)
+        np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference_weights import fixture_weight, golden_weight, hashed_uniform
+from reference_weights import fixture_weight, golden_weight, hashed_uniform, sine_weight
 
 from ocgm import objectives, torch_import
+from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.image_vae import ImageVAE
 from ocgm.models.monet import MONet
 from ocgm.models.one_slot_vae import OneSlotVAE
+from ocgm.models.slot_attention import SlotAttention
+from ocgm.modules import layers
 
 FOLDER = pathlib.Path(
     os.environ.get("OCGM_PARITY_FIXTURES", pathlib.Path(__file__).parent / "fixtures" / "parity")
@@ -439,3 +442,165 @@ def test_golden_samples(name, constant_noise):
     images = sample(golden_variables(model)).images
     close(jnp.mean(images), mean, "mean", rtol=0, atol=2e-6)
     close(jnp.std(images, ddof=1), std, "std", rtol=0, atol=2e-6)
+
+
+# EfficientMORL and its repository's Slot Attention: cases as data, in double precision; weights, images and noise are
+# sines of their index.
+SINE_CASES = {
+    case["name"]: case
+    for path in sorted(FOLDER.glob("*_golden.json"))
+    for case in json.loads(path.read_text())["cases"]
+}
+
+
+@pytest.fixture
+def double_precision(monkeypatch):
+    """Double precision, with convolutions as matrix products: XLA:CPU's own are 30 times slower in this precision."""
+
+    def convolve(x, kernel, padding, stride=1):
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+        rows, columns = (
+            [np.arange(0, x.shape[axis] - k + 1, stride) + tap for tap in range(k)]
+            for axis, k in ((1, kernel.shape[0]), (2, kernel.shape[1]))
+        )
+        windows = [
+            x[:, h[0] : h[-1] + 1 : stride, w[0] : w[-1] + 1 : stride]
+            for h in rows
+            for w in columns
+        ]
+        return jnp.concatenate(windows, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+    monkeypatch.setattr(layers, "_convolve", convolve)
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def sine_noise(monkeypatch):
+    """Standard normal draw number d is 1.2 sin(1.1 d + 0.61 j + 0.5), j counting elements; gives the draws so far."""
+    draws = []
+
+    def draw(key, shape=(), dtype=None):
+        index = np.arange(np.prod(shape)).reshape(shape)
+        draws.append(shape)
+        return jnp.asarray(1.2 * np.sin(1.1 * (len(draws) - 1) + 0.61 * index + 0.5))
+
+    monkeypatch.setattr(jax.random, "normal", draw)
+    return draws
+
+
+def sine_inputs(case, model):
+    """Variables by the official order of the parameters, and images."""
+    side = case["image_size"]
+    shapes = torch_import.torch_shapes(model)
+    # The reference's first two entries are GECO's scalars, of which one has a counterpart.
+    first = 1 if "geco_beta" in shapes else 0
+    state_dict = {
+        name: sine_weight(first + n, name, shape) for n, (name, shape) in enumerate(shapes.items())
+    }
+    images = np.sin(0.05 * np.arange(case["batch"] * 3 * side**2))
+    images = images.reshape(case["batch"], 3, side, side).transpose(0, 2, 3, 1)
+    return torch_import.to_variables(model, state_dict, np.float64), (images + 1) / 2
+
+
+def exactly(actual, expected, what):
+    # The cases give six decimals.
+    close(actual, expected, what, rtol=1e-6, atol=5.1e-7)
+
+
+def of_kind(kind):
+    return [name for name, case in SINE_CASES.items() if case["model"] == kind]
+
+
+DECODERS = {"iodine": "iodine", "small": "small", "big": "deconv"}
+
+
+@pytest.mark.parametrize("name", of_kind("efficient_morl"))
+def test_efficient_morl(name, double_precision, sine_noise):
+    case, expect = SINE_CASES[name], SINE_CASES[name]["expect"]
+    steps = case["refinement_steps"]
+    model = EfficientMORL(
+        case["num_slots"],
+        case["image_size"],
+        latent_size=case["latent"],
+        stochastic_layers=case["stochastic_layers"],
+        prior=case["prior"],
+        likelihood={"GMM": "mixture", "Gaussian": "gaussian"}[case["likelihood"]],
+        component_sigma=case["sigma"],
+        dual_gru=case["dual_gru"],
+        decoder=DECODERS[case["decoder"]],
+        dtype=jnp.float64,
+    )
+    variables, images = sine_inputs(case, model)
+    sine_noise.clear()
+    geco = case["geco"] if case["global_step"] >= 1000 else None
+    error_weight = np.log1p(np.exp(geco["beta"])) if geco else 1.0
+    objective = {"error_weight": jnp.float64(error_weight), "beta": jnp.float64(1.0)}
+
+    @jax.jit
+    def run(params):
+        outputs, state = model.apply(
+            {"params": params, "objective": objective},
+            images,
+            train=case["train"],
+            refinement_steps=steps,
+            rngs={"latent": jax.random.key(0)},
+            mutable=["intermediates"],
+        )
+        return outputs.loss, (outputs, state["intermediates"]["iterates"])
+
+    if case["train"]:
+        (total, (outputs, iterates)), grads = jax.value_and_grad(run, has_aux=True)(
+            variables["params"]
+        )
+        exactly(optax.tree.norm(grads), expect["gradnorm"], "gradient norm")
+    else:
+        total, (outputs, iterates) = run(variables["params"])
+        assert total is None
+
+    errors = np.array([jnp.mean(error) for _, error, _ in iterates])
+    kls = np.array([jnp.mean(jnp.sum(kl, axis=1)) for _, _, kl in iterates])
+    # Under GECO the reference's losses show the moving average of the error's distance from its goal instead of it.
+    losses = kls + error_weight * (-geco["C_ema"] if geco else errors)
+    discounts = np.array([model.discount(i, steps) for i in range(steps + 1)])
+    exactly(losses, expect["losses"], "losses")
+    exactly(discounts @ losses, expect["total"], "total")
+    if case["train"]:
+        exactly(total, discounts @ (kls + error_weight * errors), "training loss")
+    exactly(jnp.mean(outputs.reconstruction_error), expect["nll"], "last negative log-likelihood")
+    exactly(jnp.sum(outputs.kl["latents"]) / case["batch"], expect["kl"], "last KL")
+    exactly(jnp.exp(outputs.log_masks[0, 0, 0, 0, 0]), expect["mask_000"], "mask")
+    posteriors = np.array([np.concatenate(posterior, axis=-1) for posterior, _, _ in iterates])
+    exactly(np.sum(posteriors[:-1] ** 2, axis=(1, 2, 3)), expect["lambda_squared"], "posteriors")
+    deltas = np.linalg.norm(np.diff(posteriors, axis=0), axis=-1).mean(axis=(1, 2))
+    exactly(deltas, expect["delta_norms"], "updates")
+    assert len(sine_noise) == expect["draws"]
+
+
+@pytest.mark.parametrize("name", of_kind("slot_attention_emorl_repo"))
+def test_slot_attention(name, double_precision, sine_noise):
+    case, expect = SINE_CASES[name], SINE_CASES[name]["expect"]
+    model = SlotAttention(
+        case["num_slots"],
+        case["image_size"],
+        latent_size=case["latent"],
+        variant="efficient_morl",
+        decoder=DECODERS[case["decoder"]],
+        dtype=jnp.float64,
+    )
+    variables, images = sine_inputs(case, model)
+    sine_noise.clear()
+
+    @jax.jit
+    def run(params):
+        outputs = model.apply(
+            {"params": params}, images, train=True, rngs={"latent": jax.random.key(0)}
+        )
+        return outputs.loss, outputs.slots
+
+    (loss, slots), grads = jax.value_and_grad(run, has_aux=True)(variables["params"])
+    exactly(loss, expect["total"], "loss")
+    exactly(optax.tree.norm(grads), expect["gradnorm"], "gradient norm")
+    exactly(jnp.sum(slots), expect["slots_sum"], "sum of slots")
+    exactly(jnp.sum(jnp.square(slots)), expect["slots_squared"], "squares of slots")
+    assert len(sine_noise) == expect["draws"]

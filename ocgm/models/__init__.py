@@ -9,20 +9,28 @@ import jax.numpy as jnp
 import ml_collections
 
 from ocgm.errors import ConfigError, InputError
+from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.image_vae import ImageVAE
+from ocgm.models.iodine import IODINE
 from ocgm.models.monet import MONet
 from ocgm.models.one_slot_vae import OneSlotVAE
+from ocgm.models.slot_attention import SlotAttention
+from ocgm.models.slot_mlp import SlotMLP
 
 _MODELS = {
+    "efficient_morl": EfficientMORL,
     "genesis": Genesis,
     "genesis_s": GenesisS,
     "genesis_v2": GenesisV2,
     "image_vae": ImageVAE,
+    "iodine": IODINE,
     "monet": MONet,
     "one_slot_vae": OneSlotVAE,
+    "slot_attention": SlotAttention,
+    "slot_mlp": SlotMLP,
 }
 _DTYPES = ("float32", "bfloat16")
 

@@ -32,6 +32,7 @@ class Genesis(nn.Module):
       symmetric: component VAE with the mask VAE's gated encoder and decoder; image_size 32 or 64.
       component_prior: learn p(z^c_k | z^m_k); otherwise N(0, I).
       encoder_norm, decoder_norm: norms of the gated layers, "batch", "instance" or "none".
+      likelihood: "mixture" of Gaussians, or one "gaussian" around the mixture's mean (EfficientMORL's comparison).
       component_sigma: standard deviation of the pixel likelihood.
       sample_bounded_mean: in `sample`, bound the means of p(z^m_k | z^m_<k) by tanh as training does. The authors' code
         leaves the tanh out when it samples; False reproduces that.
@@ -47,6 +48,7 @@ class Genesis(nn.Module):
     component_prior: bool = True
     encoder_norm: str = "batch"
     decoder_norm: str = "batch"
+    likelihood: str = "mixture"
     component_sigma: float = 0.7
     sample_bounded_mean: bool = True
     dtype: DTypeLike = jnp.float32
@@ -57,6 +59,10 @@ class Genesis(nn.Module):
             raise ConfigError(
                 f"genesis: num_slots={self.num_slots}; at least 2 are needed. GENESIS with one slot is the model"
                 " one_slot_vae."
+            )
+        if self.likelihood not in losses.LIKELIHOODS:
+            raise ConfigError(
+                f"genesis: likelihood={self.likelihood!r} is not one of {tuple(losses.LIKELIHOODS)}."
             )
         super().__post_init__()
 
@@ -96,7 +102,7 @@ class Genesis(nn.Module):
         mean, sigma = self.component_vae.infer(images, log_masks, train)
         parts = Latent(mean, sigma, sample_gaussian(self, mean, sigma, deterministic))
         components = nn.sigmoid(self.component_vae.decode(parts.sample, train))
-        error = losses.mixture_negative_log_likelihood(
+        error = losses.LIKELIHOODS[self.likelihood](
             images, components, log_masks, self.component_sigma
         )
 
@@ -127,17 +133,21 @@ class Genesis(nn.Module):
         parts = (latents["masks"].sample[:, :-1], latents["components"].sample)
         return jnp.concatenate([z.reshape(len(images), -1) for z in parts], axis=-1)
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The scene that latents [z^m_k, z^c_k], [B, K, D], describe."""
+        z_masks, z_components = jnp.split(slots, [self.mask_latent_size], axis=-1)
+        log_masks = self.mask_vae.decode(z_masks, train=False)
+        components = nn.sigmoid(self.component_vae.decode(z_components, train=False))
+        return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots)
         noise = standard_normal(self, (*shape, self.mask_latent_size))
         z_masks = self.mask_prior.sample(noise, bounded_mean=self.sample_bounded_mean)
-        log_masks = self.mask_vae.decode(z_masks, train=False)
         mean, sigma = self._component_prior(z_masks)
         z = mean + sigma * standard_normal(self, (*shape, self.component_latent_size))
-        components = nn.sigmoid(self.component_vae.decode(z, train=False))
-        images = losses.mixture_mean(components, log_masks)
-        return Sample(images, components, log_masks)
+        return self.decode_slots(jnp.concatenate([z_masks, z], axis=-1))
 
     def _component_prior(self, z_masks: jax.Array) -> tuple[jax.Array | float, jax.Array | float]:
         return self.prior_of_components(z_masks) if self.component_prior else (0.0, 1.0)

@@ -16,6 +16,11 @@ def posterior_sigma(raw: jax.Array) -> jax.Array:
     return jax.nn.softplus(raw + 0.5) + 1e-8
 
 
+def variance_sigma(raw: jax.Array) -> jax.Array:
+    """sqrt(softplus(min(x, 80)) + 1e-5): EfficientMORL's scales, where the softplus is the variance."""
+    return jnp.sqrt(jax.nn.softplus(jnp.minimum(raw, 80.0)) + 1e-5)
+
+
 def prior_parameters(raw: jax.Array, bounded_mean: bool = True) -> tuple[jax.Array, jax.Array]:
     """Mean tanh(.) and standard deviation sigmoid(. + 4) + 1e-4 of a learned prior from [..., 2D].
 

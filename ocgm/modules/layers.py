@@ -1,8 +1,8 @@
 """Layers that compute and initialise as PyTorch's do, in the form that XLA runs fastest.
 
-The reported results of this model family were all obtained with PyTorch's default initialisation, which draws weights
-*and biases* from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and with symmetric padding, which differs from "SAME" for strided
-convolutions. Kernels are stored as [height, width, in, out].
+Most reported results of this field were obtained with PyTorch's default initialisation, which draws weights *and
+biases* from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and with symmetric padding, which differs from "SAME" for strided
+convolutions. Other initialisations are passed as `layer_init`. Kernels are stored as [height, width, in, out].
 """
 
 import math
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 Initializer = Callable[..., jax.Array]
+# From a layer's fan_in: how to initialise its kernel and its bias.
+LayerInit = Callable[[int], tuple[Initializer, Initializer]]
 
 
 def uniform_fan_in(fan_in: int) -> Initializer:
@@ -27,50 +29,92 @@ def uniform_fan_in(fan_in: int) -> Initializer:
     return init
 
 
+def pytorch_init(fan_in: int) -> tuple[Initializer, Initializer]:
+    """PyTorch's default for linear and convolutional layers."""
+    return uniform_fan_in(fan_in), uniform_fan_in(fan_in)
+
+
+def glorot_init(fan_in: int) -> tuple[Initializer, Initializer]:
+    """Keras' default: Glorot-uniform kernels and zero biases."""
+    del fan_in
+    return nn.initializers.glorot_uniform(), nn.initializers.zeros
+
+
+def small_normal_init(fan_in: int) -> tuple[Initializer, Initializer]:
+    """EfficientMORL's: Xavier-normal kernels with gain 0.02 and zero biases."""
+    del fan_in
+    return nn.initializers.variance_scaling(0.02**2, "fan_avg", "normal"), nn.initializers.zeros
+
+
+def sonnet_init(fan_in: int) -> tuple[Initializer, Initializer]:
+    """Sonnet 1's default: kernels ~ N(0, 1 / fan_in) cut off at two standard deviations, and zero biases."""
+    return nn.initializers.truncated_normal(fan_in**-0.5), nn.initializers.zeros
+
+
+def zeros_and_ones(
+    key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+) -> jax.Array:
+    """Zeros in the first half of the last axis, ones in the second: a Gaussian's parameters (EfficientMORL)."""
+    del key
+    half = (*shape[:-1], shape[-1] // 2)
+    return jnp.concatenate([jnp.zeros(half, dtype), jnp.ones(half, dtype)], axis=-1)
+
+
 class Dense(nn.Module):
     """Affine map of the last axis: [..., in] -> [..., features].
 
     Attributes:
       features: size of the output's last axis.
-      dtype: dtype of the computation; parameters are float32.
+      use_bias: whether to add a bias.
+      layer_init: of kernel and bias.
+      dtype: dtype of the computation, by default that of input and parameters together; parameters are float32.
     """
 
     features: int
-    dtype: DTypeLike = jnp.float32
+    use_bias: bool = True
+    layer_init: LayerInit = pytorch_init
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        init = uniform_fan_in(x.shape[-1])
-        kernel = self.param("kernel", init, (x.shape[-1], self.features))
-        bias = self.param("bias", init, (self.features,))
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        kernel_init, bias_init = self.layer_init(x.shape[-1])
+        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features))
+        dtype = self.dtype or jnp.promote_types(x.dtype, kernel.dtype)
+        x = x.astype(dtype) @ kernel.astype(dtype)
+        if self.use_bias:
+            x = x + self.param("bias", bias_init, (self.features,)).astype(dtype)
+        return x
 
 
 class Conv(nn.Module):
-    """2-D convolution with symmetric padding: [B, H, W, in] -> [B, H', W', features].
+    """2-D convolution: [B, H, W, in] -> [B, H', W', features].
 
     Attributes:
       features: number of output channels.
       kernel_size: side of the square kernel.
       stride: step in both directions.
-      padding: zeros added on every side.
+      padding: zeros added on every side, or "SAME" as TensorFlow pads: to a side of ceil(side / stride), with the odd
+        pixel below and on the right.
       use_bias: whether to add a bias.
+      layer_init: of kernel and bias.
       dtype: dtype of the computation; parameters are float32.
     """
 
     features: int
     kernel_size: int
     stride: int = 1
-    padding: int = 0
+    padding: int | str = 0
     use_bias: bool = True
+    layer_init: LayerInit = pytorch_init
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         chex.assert_rank(x, 4)
         k, in_features = self.kernel_size, x.shape[-1]
-        init = uniform_fan_in(in_features * k * k)
-        kernel = self.param("kernel", init, (k, k, in_features, self.features)).astype(self.dtype)
+        kernel_init, bias_init = self.layer_init(in_features * k * k)
+        shape = (k, k, in_features, self.features)
+        kernel = self.param("kernel", kernel_init, shape).astype(self.dtype)
         x = x.astype(self.dtype)
         # XLA:CPU runs a matrix product more than twice as fast as the convolution that equals it.
         if k == 1 and self.stride == 1 and self.padding == 0:
@@ -78,63 +122,74 @@ class Conv(nn.Module):
         elif x.shape[1:3] == (k, k) and self.padding == 0:
             x = jnp.tensordot(x, kernel, axes=3)[:, None, None]
         else:
-            x = _convolve(x, kernel, [(self.padding, self.padding)] * 2, self.stride)
+            padding = self.padding
+            if isinstance(padding, int):
+                padding = [(padding, padding)] * 2
+            x = _convolve(x, kernel, padding, self.stride)
         if self.use_bias:
-            x = x + self.param("bias", init, (self.features,)).astype(self.dtype)
+            x = x + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         return x
 
 
 class TransposedConv(nn.Module):
     """Transposed convolution: [B, H, W, in] -> [B, stride * H, stride * W, features].
 
-    Equal to PyTorch's ConvTranspose2d with padding (kernel_size - 1) / 2 and output padding stride - 1. With stride 2,
-    each of the 2x2 output phases is a stride-1 convolution with the taps that reach it, and the phases are interleaved
-    (depth-to-space). On XLA:CPU the weight gradient of the dilated form is 15 to 75 times slower, and one convolution
-    to all phases at once, which needs zero taps, 1.5 times.
+    Equal to PyTorch's ConvTranspose2d with padding (kernel_size - 1) / 2 and output padding stride - 1; with
+    `same_padding` to TensorFlow's and Flax's "SAME", which for stride 2 lies one pixel further down and right. With
+    stride 2, each of the 2x2 output phases is a stride-1 convolution with the taps that reach it, and the phases are
+    interleaved (depth-to-space). On XLA:CPU the weight gradient of the dilated form is 15 to 75 times slower, and one
+    convolution to all phases at once, which needs zero taps, 1.5 times.
 
     Attributes:
       features: number of output channels.
-      kernel_size: side of the square kernel; 5, 9, ...
+      kernel_size: side of the square kernel; odd.
       stride: 1 or 2.
+      same_padding: pad as TensorFlow does.
+      layer_init: of kernel and bias.
       dtype: dtype of the computation; parameters are float32.
     """
 
     features: int
     kernel_size: int = 5
     stride: int = 2
+    same_padding: bool = False
+    layer_init: LayerInit = pytorch_init
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         chex.assert_rank(x, 4)
         k, in_features = self.kernel_size, x.shape[-1]
-        if k % 4 != 1 or k < 5 or self.stride not in (1, 2):
+        if k % 2 == 0 or self.stride not in (1, 2):
             raise ValueError(
-                f"TransposedConv: kernel_size must be 5, 9, ... and stride 1 or 2; got {k} and"
+                f"TransposedConv: kernel_size must be odd and stride 1 or 2; got {k} and"
                 f" {self.stride}."
             )
         # PyTorch's fan_in of a transposed convolution counts the *output* channels.
-        init = uniform_fan_in(self.features * k * k)
-        kernel = self.param("kernel", init, (k, k, in_features, self.features)).astype(self.dtype)
-        bias = self.param("bias", init, (self.features,)).astype(self.dtype)
+        kernel_init, bias_init = self.layer_init(self.features * k * k)
+        shape = (k, k, in_features, self.features)
+        kernel = self.param("kernel", kernel_init, shape).astype(self.dtype)
+        bias = self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         x, kernel = x.astype(self.dtype), kernel[::-1, ::-1]
         if self.stride == 1:
             return _convolve(x, kernel, padding=[((k - 1) // 2,) * 2] * 2) + bias
         return self._interleaved_phases(x, kernel) + bias
 
     def _interleaved_phases(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        # Output pixel 2j + r takes input pixel i through tap 2j + r - 2i + p with p = (k - 1) / 2
-        # even: the taps of phase r have its parity and run backwards as i grows.
-        batch, height, width, _ = x.shape
-        reach = (self.kernel_size - 1) // 4
-        padding = ((reach, reach), (reach - 1, reach))
+        # Output pixel 2j + r takes input pixel i through tap 2 (i - j) + p - r of the flipped kernel,
+        # where p pixels are padded before: every other tap, from (p - r) mod 2 on.
+        before = (self.kernel_size - 1) // 2 + self.same_padding
+        taps, padding = [], []
+        for phase in (0, 1):
+            taps.append(slice((before - phase) % 2, None, 2))
+            reach = (before - phase) // 2
+            padding.append((reach, len(range(self.kernel_size)[taps[phase]]) - 1 - reach))
         phases = [
-            _convolve(x, kernel[row::2, column::2], (padding[row], padding[column]))
+            _convolve(x, kernel[taps[row], taps[column]], (padding[row], padding[column]))
             for row in (0, 1)
             for column in (0, 1)
         ]
-        x = jnp.stack(phases, axis=3).reshape(batch, height, width, 2, 2, self.features)
-        return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, self.features)
+        return depth_to_space(jnp.concatenate(phases, axis=-1))
 
 
 class _VectorToMap(nn.Module):
@@ -167,27 +222,83 @@ class ExpandToMap(_VectorToMap):
         return x + bias.astype(self.dtype)
 
 
-class BroadcastConv(_VectorToMap):
-    """3x3 convolution, without padding, of a latent tiled over a grid: [B, D] -> [B, side, side, features].
+class _BroadcastConv(_VectorToMap):
+    """Convolution of a latent tiled over a grid that also carries pixel positions.
 
-    The grid is side + 2 pixels wide and has two more channels, the coordinates, after the latent's. Over the constant
-    channels every window sees the same values, so their part is one matrix product instead of a convolution.
+    Attributes:
+      features: number of output channels.
+      side: side of the output; the grid's is side + kernel_size - 1 - 2 * padding.
+      kernel_size: side of the square kernel.
+      padding: zeros around the grid.
+      layer_init: of kernel and bias.
+      dtype: dtype of the computation; parameters are float32.
     """
+
+    kernel_size: int = 3
+    padding: int = 0
+    layer_init: LayerInit = pytorch_init
+
+    @property
+    def grid_side(self) -> int:
+        return self.side + self.kernel_size - 1 - 2 * self.padding
+
+    def weights(self, in_features: int) -> tuple[jax.Array, jax.Array]:
+        """Kernel and bias, in the dtype of the computation."""
+        k = self.kernel_size
+        kernel_init, bias_init = self.layer_init(in_features * k * k)
+        kernel = self.param("kernel", kernel_init, (k, k, in_features, self.features))
+        bias = self.param("bias", bias_init, (self.features,))
+        return kernel.astype(self.dtype), bias.astype(self.dtype)
+
+    def of_latent(self, z: jax.Array, kernel: jax.Array) -> jax.Array:
+        """The convolution of z alone, [B, D] -> [B, side, side, features], at the price of a k x k grid.
+
+        Over constant channels all windows see the same values, but those that hang over the border.
+        """
+        k, p = self.kernel_size, self.padding
+        tiled = jnp.broadcast_to(z.astype(self.dtype)[:, None, None], (len(z), k, k, z.shape[-1]))
+        x = _convolve(tiled, kernel, [(p, p)] * 2)
+        for axis in (1, 2):
+            before, middle, after = jnp.split(x, [p, p + 1], axis)
+            shape = list(middle.shape)
+            shape[axis] = self.side - 2 * p
+            x = jnp.concatenate([before, jnp.broadcast_to(middle, shape), after], axis)
+        return x
+
+    def of_grid(self, grid: jax.Array, kernel: jax.Array) -> jax.Array:
+        """The convolution of a map [grid_side, grid_side, C], the same for all images: [1, side, side, features]."""
+        return _convolve(grid[None].astype(self.dtype), kernel, [(self.padding,) * 2] * 2)
+
+
+class BroadcastConv(_BroadcastConv):
+    """`_BroadcastConv` whose grid has two more channels, the coordinates (y, x), after the latent's."""
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         chex.assert_rank(z, 2)
-        size, grid = z.shape[-1], coordinates(self.side + 2, self.side + 2)
-        init = uniform_fan_in((size + 2) * 9)
-        kernel = self.param("kernel", init, (3, 3, size + 2, self.features)).astype(self.dtype)
-        bias = self.param("bias", init, (self.features,)).astype(self.dtype)
-        of_latent = z.astype(self.dtype) @ jnp.sum(kernel[:, :, :size], axis=(0, 1))
-        of_grid = _convolve(grid[None].astype(self.dtype), kernel[:, :, size:], [(0, 0)] * 2)
-        return of_latent[:, None, None] + of_grid + bias
+        size = z.shape[-1]
+        kernel, bias = self.weights(size + 2)
+        grid = coordinates(self.grid_side, self.grid_side)
+        x = self.of_latent(z, kernel[:, :, :size])
+        return x + self.of_grid(grid, kernel[:, :, size:]) + bias
+
+
+class PositionedConv(_BroadcastConv):
+    """`_BroadcastConv` that adds a learned projection of `position_code` to the tiled latent."""
+
+    position_init: LayerInit = pytorch_init
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        chex.assert_rank(z, 2)
+        kernel, bias = self.weights(z.shape[-1])
+        code = position_code(self.grid_side, self.grid_side)
+        code = Dense(z.shape[-1], layer_init=self.position_init, name="position")(code)
+        return self.of_latent(z, kernel) + self.of_grid(code, kernel) + bias
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, padding, stride: int = 1) -> jax.Array:
-    """Convolution of [B, H, W, in] with [k, k, in, out]; padding by axis: ((top, bottom), (left, right))."""
+    """Convolution of [B, H, W, in] with [k, k, in, out]; padding by axis or "SAME"."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -297,7 +408,20 @@ def instance_norm(dtype: DTypeLike, name: str | None = None) -> nn.GroupNorm:
     )
 
 
+def depth_to_space(x: jax.Array) -> jax.Array:
+    """Interleaves 2x2 phases (row, then column, then channel): [B, H, W, 4 C] -> [B, 2 H, 2 W, C]."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
 def coordinates(height: int, width: int) -> jax.Array:
     """Pixel coordinates [H, W, 2]: y along rows, then x along columns, each linspace(-1, 1)."""
     y, x = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
     return jnp.stack([y, x], axis=-1)
+
+
+def position_code(height: int, width: int) -> jax.Array:
+    """Position of every pixel, [H, W, 4]: (y, x, 1 - y, 1 - x), each in [0, 1] (Slot Attention)."""
+    y, x = jnp.meshgrid(jnp.linspace(0, 1, height), jnp.linspace(0, 1, width), indexing="ij")
+    return jnp.stack([y, x, 1 - y, 1 - x], axis=-1)

@@ -38,8 +38,23 @@ class Entry:
 
 
 # Entries of the authors' files that no model needs: constants (standard deviations, pixel coordinates of an older
-# layout) and a counter of batches.
-IGNORED = re.compile(r"(^|\.)(std|num_batches_tracked|pixel_coords\.g_[12])$")
+# layout), a counter of batches and a moving average.
+IGNORED = re.compile(r"(^|\.)(std|num_batches_tracked|pixel_coords\.g_[12]|geco_C_ema)$")
+_ROOT_IN_OLD_LAYOUT, _ROOT = "object_discovery_block.", "hvae_networks."
+
+
+def of_current_layout(state_dict: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A state dict with the names of today where it has the older layout of EfficientMORL's; others as they are."""
+    if not any(name.startswith(_ROOT_IN_OLD_LAYOUT) for name in state_dict):
+        return state_dict
+    renamed = {}
+    for name, array in state_dict.items():
+        if "generation_relation" in name or name.endswith((".cell.zeros", ".cell.zeros_n")):
+            continue
+        if name.startswith(("pos_embed_projection.", "encoder_pt_")):
+            name = _ROOT + name
+        renamed[name.replace(_ROOT_IN_OLD_LAYOUT, _ROOT, 1)] = array
+    return renamed
 
 
 def same(torch_name: str, path: str, collection: str = "params") -> Entry:
@@ -65,11 +80,9 @@ def transposed_conv(torch_name: str, path: str) -> list[Entry]:
     ]
 
 
-def dense(torch_name: str, path: str) -> list[Entry]:
-    return [
-        transposed(f"{torch_name}.weight", f"{path}/kernel", 1, 0),
-        same(f"{torch_name}.bias", f"{path}/bias"),
-    ]
+def dense(torch_name: str, path: str, use_bias: bool = True) -> list[Entry]:
+    kernel = transposed(f"{torch_name}.weight", f"{path}/kernel", 1, 0)
+    return [kernel, same(f"{torch_name}.bias", f"{path}/bias")] if use_bias else [kernel]
 
 
 def norm(torch_name: str, path: str) -> list[Entry]:
@@ -87,14 +100,65 @@ def conv_block(torch_name: str, path: str) -> list[Entry]:
     ]
 
 
-def lstm(torch_name: str, path: str) -> list[Entry]:
-    """Single-layer LSTM; both worlds keep the gates in the order i, f, g, o."""
+def recurrent(torch_name: str, path: str) -> list[Entry]:
+    """Single-layer LSTM or GRU; both worlds keep the gates in one order."""
     return [
         transposed(f"{torch_name}.weight_ih_l0", f"{path}/kernel_ih", 1, 0),
         transposed(f"{torch_name}.weight_hh_l0", f"{path}/kernel_hh", 1, 0),
         same(f"{torch_name}.bias_ih_l0", f"{path}/bias_ih"),
         same(f"{torch_name}.bias_hh_l0", f"{path}/bias_hh"),
     ]
+
+
+def dual_gru(torch_name: str, path: str) -> list[Entry]:
+    """`DualGRU`, in the order of the authors' files."""
+    entries = []
+    for kinds, biases in ((("ih", "hh"), ("ih", "hh")), (("in", "hn"), ("in", "hn"))):
+        for half in (1, 2):
+            for kind in kinds:
+                name = f"{kind}_{half}"
+                entries.append(transposed(f"{torch_name}.weight_{name}", f"{path}/{name}", 1, 0))
+        entries += [same(f"{torch_name}.bias_{kind}", f"{path}/bias_{kind}") for kind in biases]
+    return entries
+
+
+def position(torch_name: str, path: str) -> list[Entry]:
+    """Projection of the position, whose four channels EfficientMORL's authors have in another order."""
+    theirs, ours = [1, 2, 0, 3], [2, 0, 1, 3]
+    kernel = Entry(
+        f"{torch_name}.weight",
+        f"{path}/kernel",
+        lambda array: array.transpose(1, 0)[theirs],
+        lambda array: array[ours].transpose(1, 0),
+    )
+    return [kernel, same(f"{torch_name}.bias", f"{path}/bias")]
+
+
+def pixel_encoder(prefix: str, path: str) -> list[Entry]:
+    """`PixelEncoder` with four convolutions; their names have no root of their own."""
+    entries = position(f"{prefix}pos_embed_projection", f"{path}/position")
+    for i in range(4):
+        entries += conv(f"{prefix}encoder_pt_1.{2 * i}", f"{path}/conv_{i}")
+    return [
+        *entries,
+        *norm(f"{prefix}encoder_pt_2.0", f"{path}/norm"),
+        *dense(f"{prefix}encoder_pt_2.1", f"{path}/hidden"),
+        *dense(f"{prefix}encoder_pt_2.3", f"{path}/output"),
+    ]
+
+
+def positioned_decoder(torch_name: str, path: str, kind: str) -> list[Entry]:
+    """A decoder of `decoders.POSITIONED_DECODERS` as EfficientMORL's authors have it."""
+    if kind == "deconv":
+        layer, where = transposed_conv, f"{path}/position"
+        names = [*(f"deconv_{i}" for i in range(5)), "output"]
+    else:
+        layer, where = conv, f"{path}/conv_0/position"
+        names = [f"conv_{i}" for i in range(5 if kind == "iodine" else 4)]
+    entries = []
+    for i, name in enumerate(names):
+        entries += layer(f"{torch_name}.decode.{2 * i}", f"{path}/{name}")
+    return [*entries, *position(f"{torch_name}.pos_embed_projection", where)]
 
 
 def gated_layers(
@@ -127,7 +191,7 @@ def mask_vae(torch_name: str, path: str, encoder_norm: str, decoder_norm: str) -
         *dense(f"{core}.q_z_var.0", f"{path}/sigma"),
         *gated_layers(f"{core}.p_x_nn", f"{path}/decoder", decoder_norm, transposed=True),
         *conv(f"{core}.p_x_mean", f"{path}/decoder/output"),
-        *lstm(f"{torch_name}.lstm", f"{path}/lstm"),
+        *recurrent(f"{torch_name}.lstm", f"{path}/lstm"),
         *dense(f"{torch_name}.linear", f"{path}/head"),
     ]
 
@@ -171,7 +235,7 @@ def spatial_broadcast_decoder(torch_name: str, path: str) -> list[Entry]:
 
 def autoregressive_prior(path: str) -> list[Entry]:
     """The prior over the slots, which has the same names in all models that have it."""
-    return [*lstm("prior_lstm", f"{path}/lstm"), *dense("prior_linear", f"{path}/head")]
+    return [*recurrent("prior_lstm", f"{path}/lstm"), *dense("prior_linear", f"{path}/head")]
 
 
 def unet(torch_name: str, path: str, image_size: int, features: int) -> list[Entry]:
