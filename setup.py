@@ -43,6 +43,7 @@ setup(
     extras_require={
         "cuda12": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        "disentanglement": ["scikit-learn"],  # trees of the DCI scores; SciPy comes with JAX
         "report": ["matplotlib>=3.8"],  # curves of the HTML report
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
         "torch": ["torch"],  # to read the authors' .pth files

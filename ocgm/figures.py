@@ -39,6 +39,8 @@ _BACKGROUND_COLOR = (38, 38, 38)
 _PAPER_COLOR = (255, 255, 255)
 _INK_COLOR = (34, 34, 34)
 _CHECKER_GRAYS = (188, 212)
+# Of heat maps, from nothing to most: the palette's two blues, since lightness falls all along.
+_HEAT_COLORS = np.array([_PAPER_COLOR, _PALETTE[4], _PALETTE[8]], np.float32)
 
 # Pixels.
 _MIN_TILE = 96
@@ -47,6 +49,9 @@ _GAP = 6
 _MARGIN = 12
 _FONT_SIZE = 13
 _LINE_HEIGHT = 16
+_HEAT_CELL_WIDTH = 6
+_HEAT_MIN_WIDTH = 480
+_HEAT_LEGEND_WIDTH = 120
 
 
 def mask_colors(num_colors: int) -> np.ndarray:
@@ -163,6 +168,98 @@ def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndar
     return _grid(columns + _slot_columns(components, log_masks))
 
 
+def traversal_figure(
+    images: np.ndarray,
+    components: np.ndarray,
+    log_masks: np.ndarray,
+    traversals: np.ndarray,
+    captions: Sequence[str],
+) -> Image.Image:
+    """A row a latent dimension: input, the slot that is changed, and pictures from end to end of the range.
+
+    Args:
+      images: inputs, float [R, H, W, 3] in [0, 1].
+      components: component means of the slots, [R, H, W, 3].
+      log_masks: masks of the slots, [R, H, W, 1].
+      traversals: float [R, V, H, W, 3], evenly spaced values of the dimension.
+      captions: R texts to stand beside the rows.
+
+    Returns:
+      RGB image, as `reconstruction_figure`.
+
+    Raises:
+      ValueError: wrong rank.
+    """
+    _check_rank("traversals", traversals, 5)
+    _check_rank("images", images, 4)
+    last = traversals.shape[1] - 1
+    heads = ["smallest", *(f"{i}/{last}" for i in range(1, last)), "largest"]
+    columns = [
+        _Column("input", _to_uint8(images)),
+        _Column("slot", _to_uint8(_on_checkerboard(components, log_masks))),
+        *(_Column(head, _to_uint8(traversals[:, i])) for i, head in enumerate(heads)),
+    ]
+    return _grid(columns, captions)
+
+
+def activeness_figure(activeness: np.ndarray) -> Image.Image:
+    """A heat map: a row a latent dimension, the most active one on top, and a column an image.
+
+    Args:
+      activeness: variance of pixels, float [N, D], as of `ocgm.activeness.activeness`.
+
+    Returns:
+      RGB image; the mean of each row stands beside it.
+
+    Raises:
+      ValueError: wrong rank.
+    """
+    _check_rank("activeness", activeness, 2)
+    num_images, num_dimensions = activeness.shape
+    means = activeness.mean(axis=0)
+    order = np.argsort(-means, kind="stable")
+    # Few dimensions act much more than the rest; the root keeps those visible.
+    heat = np.sqrt(activeness.T[order])
+    cell_width = max(_HEAT_CELL_WIDTH, _HEAT_MIN_WIDTH // num_images)
+    largest = float(heat.max())
+    cells = _heat_colors(heat / max(largest, 1e-30))
+    cells = cells.repeat(_LINE_HEIGHT, axis=0).repeat(cell_width, axis=1)
+
+    font = ImageFont.load_default(_FONT_SIZE)
+    labels = [f"z[{dimension}]" for dimension in order]
+    numbers = [f"{mean:.2g}" for mean in means[order]]
+    left, right = (
+        _text_width(font, texts) for texts in (["dimension", *labels], ["mean", *numbers])
+    )
+    left, top = _MARGIN + left + _GAP, _MARGIN + _LINE_HEIGHT + _GAP
+    size = (left + cells.shape[1] + _GAP + right + _MARGIN, top + len(cells) + 3 * _MARGIN)
+    figure = Image.new("RGB", size, _PAPER_COLOR)
+    figure.paste(Image.fromarray(cells), (left, top))
+    draw = ImageDraw.Draw(figure)
+
+    def write(x: float, y: float, text: str, anchor: str) -> None:
+        draw.text((x, y), text, fill=_INK_COLOR, font=font, anchor=anchor)
+
+    beside = left + cells.shape[1] + _GAP
+    write(left - _GAP, _MARGIN + _LINE_HEIGHT, "dimension", "rd")
+    write(left, _MARGIN + _LINE_HEIGHT, f"{num_images} images", "ld")
+    write(beside, _MARGIN + _LINE_HEIGHT, "mean", "ld")
+    for row, (label, number) in enumerate(zip(labels, numbers, strict=True)):
+        middle = top + (row + 0.5) * _LINE_HEIGHT
+        write(left - _GAP, middle, label, "rm")
+        write(beside, middle, number, "lm")
+
+    # The scale: text, a bar from nothing to most, text.
+    middle = top + len(cells) + _MARGIN + _LINE_HEIGHT / 2
+    caption = "standard deviation of pixels  0"
+    bar_left = left + _text_width(font, [caption]) + _GAP
+    bar = _heat_colors(np.linspace(0, 1, _HEAT_LEGEND_WIDTH))[None].repeat(_LINE_HEIGHT, axis=0)
+    figure.paste(Image.fromarray(bar), (bar_left, top + len(cells) + _MARGIN))
+    write(left, middle, caption, "lm")
+    write(bar_left + _HEAT_LEGEND_WIDTH + _GAP, middle, f"{largest:.2g}", "lm")
+    return figure
+
+
 def encode_png(image: Image.Image | np.ndarray) -> bytes:
     """The bytes of a PNG file.
 
@@ -189,12 +286,24 @@ class _Column(NamedTuple):
 
 def _slot_columns(components: np.ndarray, log_masks: np.ndarray) -> list[_Column]:
     """A column a slot: its component where its mask is, a checkerboard elsewhere."""
-    masks = np.exp(np.asarray(log_masks, np.float32))
-    visible = masks * components + (1 - masks) * _checkerboard(*components.shape[2:4])
+    visible = _on_checkerboard(components, log_masks)
     return [
         _Column(f"slot {slot + 1}", _to_uint8(visible[:, slot]), tuple(color))
         for slot, color in enumerate(mask_colors(components.shape[1]).tolist())
     ]
+
+
+def _on_checkerboard(components: np.ndarray, log_masks: np.ndarray) -> np.ndarray:
+    """Components [..., H, W, 3] where masks [..., H, W, 1] are, a checkerboard elsewhere."""
+    masks = np.exp(np.asarray(log_masks, np.float32))
+    return masks * components + (1 - masks) * _checkerboard(*components.shape[-3:-1])
+
+
+def _heat_colors(values: np.ndarray) -> np.ndarray:
+    """Values [...] in [0, 1] as colours, uint8 [..., 3]."""
+    steps = np.linspace(0, 1, len(_HEAT_COLORS))
+    channels = [np.interp(values, steps, channel) for channel in _HEAT_COLORS.T]
+    return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def _checkerboard(height: int, width: int) -> np.ndarray:
@@ -212,24 +321,35 @@ def _label_map(labels: np.ndarray) -> np.ndarray:
     ]
 
 
-def _grid(columns: Sequence[_Column]) -> Image.Image:
-    """Lays out captions over columns of enlarged tiles."""
+def _grid(columns: Sequence[_Column], row_captions: Sequence[str] = ()) -> Image.Image:
+    """Lays out captions over columns of enlarged tiles, and beside the rows if there are any for these."""
     num_rows, height, width, _ = columns[0].tiles.shape
     factor = max(1, -(-_MIN_TILE // min(height, width)))
     cell_width, cell_height = (factor * side + 2 * _FRAME for side in (width, height))
+    font = ImageFont.load_default(_FONT_SIZE)
+    lines = [line for caption in row_captions for line in caption.split("\n")]
+    margin = _MARGIN + (_text_width(font, lines) + _GAP if lines else 0)
     head = _LINE_HEIGHT * max(1 + column.caption.count("\n") for column in columns) + _GAP
     figure = Image.new(
         "RGB",
         (
-            2 * _MARGIN + len(columns) * (cell_width + _GAP) - _GAP,
+            margin + _MARGIN + len(columns) * (cell_width + _GAP) - _GAP,
             2 * _MARGIN + head + num_rows * (cell_height + _GAP) - _GAP,
         ),
         _PAPER_COLOR,
     )
     draw = ImageDraw.Draw(figure)
-    font = ImageFont.load_default(_FONT_SIZE)
+    for j, caption in enumerate(row_captions):
+        draw.multiline_text(
+            (margin - _GAP, _MARGIN + head + j * (cell_height + _GAP) + cell_height / 2),
+            caption,
+            fill=_INK_COLOR,
+            font=font,
+            anchor="rm",
+            align="right",
+        )
     for i, column in enumerate(columns):
-        left = _MARGIN + i * (cell_width + _GAP)
+        left = margin + i * (cell_width + _GAP)
         draw.multiline_text(
             (left + cell_width / 2, _MARGIN + head - _GAP),
             column.caption,
@@ -245,6 +365,11 @@ def _grid(columns: Sequence[_Column]) -> Image.Image:
             enlarged = Image.fromarray(tile.repeat(factor, axis=0).repeat(factor, axis=1))
             figure.paste(enlarged, (left + _FRAME, top + _FRAME))
     return figure
+
+
+def _text_width(font: ImageFont.FreeTypeFont, lines: Sequence[str]) -> int:
+    """Width of the longest line in pixels."""
+    return max(-int(-font.getlength(line) // 1) for line in lines)
 
 
 def _to_uint8(images: np.ndarray) -> np.ndarray:

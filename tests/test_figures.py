@@ -142,6 +142,47 @@ def test_sample_figure() -> None:
     assert tuple(_tile(figure, 0, 3, num_rows=3)[80, 80]) == (0, 0, 255)
 
 
+def test_traversal_figure() -> None:
+    scene = _scene(batch_size=2)
+    steps = np.linspace(0, 1, 8)[:, None, None, None]
+    traversals = np.stack([np.broadcast_to(steps * row, (8, _SIDE, _SIDE, 3)) for row in (0, 1)])
+    slots = (scene["components"][:, 0], scene["log_masks"][:, 0])
+    captions = ["image 1, slot 1\nz[3]", "z[12]"]
+    figure = figures.traversal_figure(scene["images"], *slots, traversals, captions)
+    width = 24 + 10 * _CELL - 6
+    left = figure.width - width
+    assert 60 < left < 200
+    for row in range(2):
+        bottom = figure.height - 12 - (1 - row) * _CELL
+        beside = np.asarray(figure.convert("L"))[bottom - 104 : bottom, :left]
+        assert beside.min() < 100
+    scenes = figure.crop((left, 0, figure.width, figure.height))
+    for row in range(2):
+        tiles = [_tile(scenes, row, column, num_rows=2) for column in range(10)]
+        assert tuple(tiles[0][20, 20]) == tuple(tiles[1][20, 20]) == (255, 0, 0)
+        assert set(np.unique(tiles[1][60:])) == {188, 212}
+        expected = np.round(255 * row * np.linspace(0, 1, 8))
+        np.testing.assert_array_equal([tile[50, 50, 1] for tile in tiles[2:]], expected)
+    with pytest.raises(ValueError, match="traversals must have 5 axes"):
+        figures.traversal_figure(scene["images"], *slots, traversals[0], captions)
+
+
+def test_activeness_figure() -> None:
+    activeness = np.zeros((4, 12))
+    activeness[:, 7], activeness[2, 3] = 4.0, 1.0
+    figure = figures.activeness_figure(activeness)
+    pixels = np.asarray(figure)
+    left = next(x for x in range(figure.width) if (pixels[40, x] == (51, 34, 136)).all())
+    assert (pixels[40, left : left + 480] == (51, 34, 136)).all()  # The most active one on top.
+    # A quarter of the variance, half the deviation: the middle of the scale.
+    np.testing.assert_array_equal(pixels[56, left + 300], (0, 114, 178))
+    assert pixels[72:200, left : left + 480].min() == 255
+    assert pixels[:, : left - 6].min() < 100 and pixels[:, left + 486 :].min() < 100
+    assert figures.activeness_figure(np.zeros((200, 3))).width > 6 * 200
+    with pytest.raises(ValueError, match="activeness must have 2 axes"):
+        figures.activeness_figure(activeness[0])
+
+
 def test_large_images_keep_their_size() -> None:
     images = np.zeros((1, 128, 160, 3), np.float32)
     components = np.zeros((1, 2, 128, 160, 3), np.float32)

@@ -91,6 +91,7 @@ def eval_batches(
     num_images: int | None = None,
     process_index: int | None = None,
     process_count: int | None = None,
+    extra_fields: Sequence[str] = (),
 ) -> Iterator[Batch]:
     """Iterates once over the first images of a split, in order.
 
@@ -101,6 +102,7 @@ def eval_batches(
       num_images: how many images; None for all.
       process_index: this process; JAX's by default.
       process_count: number of processes; JAX's by default.
+      extra_fields: more fields of the record, such as `factors`; those that the dataset lacks are left out.
 
     Returns:
       Iterator of batches, dicts of arrays with b = batch_size / process_count rows: `image` uint8
@@ -112,7 +114,7 @@ def eval_batches(
       UserError: see `prepare`; or if sizes do not fit.
     """
     rows = _process_rows(batch_size, process_index, process_count)
-    read = _Reader(data_config, split, ("image", "masks", "num_objects"))
+    read = _Reader(data_config, split, ("image", "masks", "num_objects"), extra_fields)
     count = read.num_records if num_images is None else num_images
     if not 0 < count <= read.num_records:
         raise UserError(
@@ -156,7 +158,13 @@ class _Reader:
       num_records: size of the split.
     """
 
-    def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
+    def __init__(
+        self,
+        data_config: ConfigDict,
+        split: str,
+        fields: Sequence[str],
+        extra_fields: Sequence[str] = (),
+    ):
         builder = prepare(data_config)
         if split not in builder.info.splits:
             raise UserError(
@@ -168,6 +176,7 @@ class _Reader:
             raise UserError(f"image_size={size}, but {data_config.name} has 1 to {native}")
         self._pixels = np.arange(size) * native // size if size < native else None
         # Decoding only these fields triples the rate of the training split.
+        fields = (*fields, *(field for field in extra_fields if field in features.keys()))
         self._features = tfds.features.FeaturesDict({field: features[field] for field in fields})
         self._source = builder.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
@@ -177,16 +186,16 @@ class _Reader:
     def __call__(self, indices: np.ndarray) -> Batch:
         """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
         raw = self._source.__getitems__(indices.tolist())
-        records = [self._features.deserialize_example_np(record) for record in raw]
-        return {
-            field: np.stack(
-                [self._resize(record[field]) for record in records], dtype=feature.np_dtype
-            )
-            for field, feature in self._features.items()
-        }
+        records = [self._resize(self._features.deserialize_example_np(record)) for record in raw]
+        return jax.tree.map(
+            lambda dtype, *rows: np.stack(rows, dtype=dtype), self._features.np_dtype, *records
+        )
 
-    def _resize(self, value: np.ndarray) -> np.ndarray:
-        """Takes the nearest pixels of an image or label map; leaves everything else as it is."""
-        if self._pixels is None or np.ndim(value) < 2:
-            return value
-        return value[self._pixels[:, None], self._pixels]
+    def _resize(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Takes the nearest pixels of the image and the label map; leaves everything else as it is."""
+        if self._pixels is None:
+            return record
+        maps = {field: record[field] for field in ("image", "masks") if field in record}
+        return record | {
+            field: value[self._pixels[:, None], self._pixels] for field, value in maps.items()
+        }

@@ -97,6 +97,14 @@ class Model(Protocol):
         """Vectors [B, F] for downstream use, as the model's paper takes them."""
         ...
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The scene that latents [B, K, D], as in `Outputs.slots`, describe, with all slots in use.
+
+        Raises:
+          InputError: the latents alone do not say what the scene looks like.
+        """
+        ...
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior."""
         ...

@@ -93,13 +93,17 @@ class GenesisS(nn.Module):
         """Samples z_1, ..., z_K as one vector, [B, K * D], as the paper's probes use them."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The scene that latents [B, K, D] describe."""
+        log_masks, components = self.mask_vae.decode(slots, train=False), self._components(slots)
+        return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.latent_size)
-        z = self.prior.sample(standard_normal(self, shape), self.sample_bounded_mean)
-        log_masks, components = self.mask_vae.decode(z, train=False), self._components(z)
-        images = losses.mixture_mean(components, log_masks)
-        return Sample(images, components, log_masks)
+        return self.decode_slots(
+            self.prior.sample(standard_normal(self, shape), self.sample_bounded_mean)
+        )
 
     def _components(self, z: jax.Array) -> jax.Array:
         return nn.sigmoid(self.decoder(z).astype(jnp.float32))

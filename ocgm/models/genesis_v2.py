@@ -189,15 +189,18 @@ class GenesisV2(nn.Module):
         """Samples z_1, ..., z_K as one vector, [B, K * D]; the paper has no probe."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The scene that latents [B, K, D] describe."""
+        components, log_masks = self.decode(slots, jnp.ones(slots.shape[:2], bool))
+        return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
         shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
         z = standard_normal(self, shape)
         if self.autoregressive_prior:
             z = self.prior.sample(z)
-        components, log_masks = self.decode(z, jnp.ones(shape[:2], bool))
-        images = losses.mixture_mean(components, log_masks)
-        return Sample(images, components, log_masks)
+        return self.decode_slots(z)
 
     def torch_entries(self) -> list[torch_names.Entry]:
         """Names of the authors' PyTorch parameters beside ours."""

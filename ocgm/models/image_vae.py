@@ -98,12 +98,16 @@ class ImageVAE(nn.Module):
         """A sample z, [B, D], as the paper's probes use it."""
         return self(images, train=False).slots[:, 0]
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The images that latents [B, 1, D] describe."""
+        images = self.decode(slots[:, 0])
+        components = images[:, None]
+        return Sample(images, components, jnp.zeros_like(components[..., :1]))
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("image_vae", num_slots)
-        images = self.decode(standard_normal(self, (batch_size, self.latent_size)))
-        components = images[:, None]
-        return Sample(images, components, jnp.zeros_like(components[..., :1]))
+        return self.decode_slots(standard_normal(self, (batch_size, 1, self.latent_size)))
 
     def torch_entries(self) -> list[torch_names.Entry]:
         """Names of the authors' PyTorch parameters beside ours."""

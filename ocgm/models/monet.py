@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, InputError
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import torch_names, unet
 from ocgm.modules.component_vae import ComponentVAE
@@ -138,6 +138,16 @@ class MONet(nn.Module):
     def features(self, images: jax.Array) -> jax.Array:
         """Samples z_1, ..., z_K as one vector, [B, K * D], as the papers' probes use them."""
         return self(images, train=False).slots.reshape(len(images), -1)
+
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """Not possible: the masks that mix the components are the attention's, which sees an image.
+
+        Raises:
+          InputError: always.
+        """
+        raise InputError(
+            "monet: the latents alone describe no scene, since its masks come from attention to an image."
+        )
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior; uses the `latent` stream."""

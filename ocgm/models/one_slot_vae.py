@@ -86,12 +86,15 @@ class OneSlotVAE(nn.Module):
         """A sample z, [B, D]."""
         return self(images, train=False).slots[:, 0]
 
+    def decode_slots(self, slots: jax.Array) -> Sample:
+        """The images that latents [B, 1, D] describe."""
+        components = nn.sigmoid(self.vae.decode(slots, train=False))
+        return Sample(components[:, 0], components, jnp.zeros_like(components[..., :1]))
+
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("one_slot_vae", num_slots)
-        z = standard_normal(self, (batch_size, 1, self.latent_size))
-        components = nn.sigmoid(self.vae.decode(z, train=False))
-        return Sample(components[:, 0], components, jnp.zeros_like(components[..., :1]))
+        return self.decode_slots(standard_normal(self, (batch_size, 1, self.latent_size)))
 
     def torch_entries(self) -> list[torch_names.Entry]:
         """Names of the authors' PyTorch parameters beside ours."""
