@@ -9,7 +9,7 @@ from ocgm.errors import ConfigError
 
 
 class Dataset(NamedTuple):
-    """How the GENESIS papers use a dataset: image side, K, and GECO's goal in nats per pixel and channel."""
+    """How the papers use a dataset: image side, K, and GENESIS' GECO goal in nats per pixel and channel."""
 
     image_size: int
     num_slots: int
@@ -23,6 +23,9 @@ DATASETS = {
     "shapestacks": Dataset(64, 9),
     "sketchy": Dataset(128, 10, goal=0.5645),
     "apc": Dataset(128, 10),
+    "multi_dsprites_deepmind": Dataset(64, 6),
+    "tetrominoes": Dataset(35, 4),
+    "clevr_with_masks": Dataset(96, 7),
 }
 
 
@@ -31,10 +34,10 @@ def data(name: str) -> ConfigDict:
     return ConfigDict(
         {
             "name": name,
-            "variant": "",  # "" means the dataset's first; multi_dsprites: "plain" or "unique" colours
+            "variant": "",  # "" means the dataset's first, such as multi_dsprites' "plain"; "unique" colours
             "image_size": DATASETS[name].image_size,
             "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
-            "sprites_path": "",  # dSprites npz; "" renders the sprites analytically
+            "sprites_path": "",  # dSprites npz, of sprite datasets; "" renders the sprites analytically
             "num_examples": (),  # (train, validation, test); () means all
         }
     )
@@ -161,6 +164,7 @@ def genesis(dataset: str) -> ConfigDict:
         component_features=32,
         symmetric=False,
         component_prior=True,
+        likelihood="mixture",
     )
 
 
@@ -224,6 +228,178 @@ def one_slot_vae(dataset: str, decoder: str) -> ConfigDict:
         width=32,
         component_sigma=0.7,
     )
+
+
+# ---- EfficientMORL and what its paper compares with
+
+
+def halving(config: ConfigDict, begin: int = 0) -> None:
+    """Slot Attention's learning rate: 4e-4, a warm-up of 10,000 steps, and half of it every 100,000 from `begin` on."""
+    config.optimizer.update(
+        learning_rate=4e-4,
+        warmup_steps=10_000,
+        decay="exponential",
+        decay_rate=0.5,
+        decay_steps=100_000,
+        decay_begin=begin,
+    )
+
+
+def efficient_morl(dataset: str) -> ConfigDict:
+    """EfficientMORL: two of the three datasets differ in what the experiments' files then change."""
+    config = experiment(
+        dataset,
+        "efficient_morl",
+        num_slots=DATASETS[dataset].num_slots,
+        latent_size=64,
+        stochastic_layers=3,
+        refinement_steps=3,
+        prior="reversed++",
+        likelihood="mixture",
+        component_sigma=0.1,
+        dual_gru=True,
+        decoder="iodine",
+        paper_discount=False,
+        paper_refinement_prior=False,
+        train_gradient_batch=4,  # eight processes with four images each
+        eval_gradient_batch=1,
+    )
+    config.seed = 1
+    config.num_train_steps = 300_000
+    config.curriculum = ((100_000, "refinement_steps", 1),)
+    config.evaluation.model_options = ConfigDict({"refinement_steps": 1})
+    config.objective = elbo(beta=1.0)
+    halving(config, begin=10_000)
+    config.optimizer.clip_norm = 5.0
+    return config
+
+
+def efficient_morl_tetrominoes() -> ConfigDict:
+    """Smaller latents and decoder, three refinement steps throughout, two processes with sixteen images each."""
+    config = efficient_morl("tetrominoes")
+    config.model.update(
+        latent_size=32,
+        likelihood="gaussian",
+        component_sigma=0.3,
+        decoder="small",
+        train_gradient_batch=16,
+    )
+    config.num_train_steps = 200_000
+    config.curriculum = ()
+    config.evaluation.model_options.refinement_steps = 3
+    config.objective = error_weight_geco(goal=-1.224)
+    return config
+
+
+def efficient_morl_multi_dsprites() -> ConfigDict:
+    """Multi-dSprites with coloured sprites on grey; no GECO."""
+    config = efficient_morl("multi_dsprites_deepmind")
+    config.data.variant = "colored_on_grayscale"
+    config.model.likelihood = "gaussian"
+    return config
+
+
+def efficient_morl_clevr6() -> ConfigDict:
+    """CLEVR scenes with at most six objects, at 96x96."""
+    config = efficient_morl("clevr_with_masks")
+    config.data.variant = "clevr6"
+    config.objective = error_weight_geco(goal=-2.206)
+    return config
+
+
+def _slot_autoencoder(dataset: str, model: str, **fields: object) -> ConfigDict:
+    config = experiment(
+        dataset,
+        model,
+        num_slots=DATASETS[dataset].num_slots,
+        latent_size=64,
+        variant="published",
+        encoder_features=(64, 64, 64, 64),
+        encoder_strides=(1, 1, 1, 1),
+        feature_size=0,
+        decoder="deconv",
+        decoder_features=0,
+        decoder_grid=0,
+        decoder_output_stride=1,
+        colour_offset=0.0,
+        **fields,
+    )
+    if dataset == "clevr_with_masks":
+        config.data.variant, config.data.image_size = "clevr6", 128
+    else:
+        # The 32 channels and the decoder at full resolution are of a third party's configuration.
+        config.model.update(encoder_features=(32, 32, 32, 32), decoder="full")
+    config.batch_size = 64
+    config.objective = elbo(beta=0.0)  # there is no KL
+    halving(config)
+    return config
+
+
+def slot_attention(dataset: str) -> ConfigDict:
+    """Slot Attention as published for CLEVR, and in its spirit for the smaller images."""
+    return _slot_autoencoder(
+        dataset, "slot_attention", iterations=3, hidden_size=128, implicit_gradient=False
+    )
+
+
+def slot_mlp(dataset: str) -> ConfigDict:
+    """Slot MLP; its sizes are ours."""
+    return _slot_autoencoder(dataset, "slot_mlp", hidden_sizes=(512, 512))
+
+
+def slot_attention_of_efficient_morl(dataset: str) -> ConfigDict:
+    """Slot Attention as EfficientMORL's authors re-implemented and trained it."""
+    config = slot_attention(dataset)
+    config.model.update(variant="efficient_morl", encoder_features=(64, 64, 64, 64))
+    config.model.decoder = "deconv" if dataset == "clevr_with_masks" else "small"
+    config.model.latent_size = 32 if dataset == "tetrominoes" else 64
+    config.data.image_size = DATASETS[dataset].image_size
+    config.seed = 1
+    halving(config, begin=10_000)
+    return config
+
+
+def iodine(dataset: str) -> ConfigDict:
+    """IODINE's published configuration of CLEVR6; `SMALL_IODINE` has the other two's differences."""
+    config = experiment(
+        dataset,
+        "iodine",
+        num_slots=DATASETS[dataset].num_slots,
+        latent_size=64,
+        refinement_steps=5,
+        width=64,
+        kernel_size=3,
+        encoder_layers=4,
+        mlp_sizes=(256, 256),
+        lstm_size=256,
+        coordinates="linear",
+        pixel_scale=0.03,
+        remat=True,
+        train_gradient_batch=0,
+        eval_gradient_batch=0,
+    )
+    config.num_train_steps = 1_000_000
+    config.batch_size = 4
+    config.objective = elbo(beta=1.0)
+    config.optimizer.update(
+        b1=0.95,
+        clip_norm=5.0,
+        learning_rate=3.54e-4,
+        decay="exponential",
+        decay_rate=0.1,
+        decay_steps=1_000_000,
+    )
+    return config
+
+
+# What the published configurations of sprites have otherwise; latents, batch and learning rate differ between them.
+SMALL_IODINE = {
+    "width": 32,
+    "kernel_size": 5,
+    "encoder_layers": 3,
+    "mlp_sizes": (128,),
+    "coordinates": "cosine",
+}
 
 
 # ---- files with several experiments: --config=FILE:SPEC

@@ -10,7 +10,12 @@ import pytest
 from helpers import ROOT, command
 from ml_collections import ConfigDict
 
-from configs import common, genesis_v2_independent_prior, reconstruction_bottlenecks
+from configs import (
+    common,
+    efficient_morl_ablations,
+    genesis_v2_independent_prior,
+    reconstruction_bottlenecks,
+)
 from ocgm import models, optimizers
 from ocgm.data import DATASETS, prepare
 from ocgm.errors import ConfigError, DatasetMissingError
@@ -29,7 +34,13 @@ def names(file: str) -> list[str]:
 
 
 _EXPERIMENTS = [name for file in _FILES for name in names(file)]
-_OF_PAPERS = [name for name in _EXPERIMENTS if name not in ("pretrained", "quickstart")]
+_OF_PAPERS = [
+    name
+    for name in _EXPERIMENTS
+    if name not in ("pretrained", "quickstart", "quickstart_tetrominoes")
+]
+_REFINING = ("efficient_morl", "iodine", "slot_attention", "slot_mlp")
+_OF_GENESIS = [name for name in _OF_PAPERS if not name.startswith(_REFINING)]
 
 
 def load(name: str) -> ConfigDict:
@@ -81,7 +92,7 @@ def test_forward(name):
         assert outputs.log_masks_decoded.shape == outputs.log_masks.shape
     assert outputs.slots.shape[:2] == outputs.active_slots.shape == (batch, slots)
     assert outputs.reconstruction_error.shape == (batch,)
-    assert outputs.kl
+    assert bool(outputs.kl) == (config.model.name not in ("slot_attention", "slot_mlp"))
     assert {term.shape for term in outputs.kl.values()} <= {(batch,), (batch, slots)}
 
 
@@ -169,14 +180,16 @@ _USE_OF_DATA = {
     "shapestacks": (64, 9, 0.5655),
     "sketchy": (128, 10, 0.5645),
     "apc": (128, 10, 0.5655),
+    "multi_dsprites_deepmind": (64, 6, 0.5655),
 }
 
 
-@pytest.mark.parametrize("name", _OF_PAPERS)
+@pytest.mark.parametrize("name", _OF_GENESIS)
 def test_data(name):
     config = load(name)
     side, slots, goal = _USE_OF_DATA[config.data.name]
-    assert config.data.name.replace("_", "") in name.replace("_", "")
+    said = config.data.name.removesuffix("_deepmind").replace("_", "")
+    assert said in name.replace("_", "")
     assert config.data.image_size == config.model.image_size == side
     assert config.model.get("num_slots", slots) == slots
     assert config.objective.get("goal", goal) == goal
@@ -187,7 +200,7 @@ def test_models_have_slots():
     assert {name.rpartition(",")[2] for name in without} == {"bd", "dc", "sbd"}
 
 
-@pytest.mark.parametrize("name", _OF_PAPERS)
+@pytest.mark.parametrize("name", [name for name in _OF_GENESIS if "textured" not in name])
 def test_protocol(name):
     config = load(name)
     optimizers.build(config)
@@ -205,6 +218,124 @@ def test_protocol(name):
         assert objective.name == "geco"
         assert objective.initial_beta == (1e-10 if model.get("mask_loss") else 1.0)
         assert sigmas == (0.7, 0.7)
+
+
+# Side, K, likelihood, D, decoder, sigma, GECO goal a pixel and channel, its speed-up, steps, curriculum, steps at test.
+_EFFICIENT_MORL = {
+    "tetrominoes": (35, 4, "gaussian", 32, "small", 0.3, -1.224, 1, 200_000, (), 3),
+    "multi_dsprites": (64, 6, "gaussian", 64, "iodine", 0.1, None, None, 300_000, 1, 1),
+    "clevr6": (96, 7, "mixture", 64, "iodine", 0.1, -2.206, 1, 300_000, 1, 1),
+    "clevr6_128": (128, 11, "mixture", 64, "iodine", 0.1, -2.1, 5, 300_000, 2, 2),
+}
+_GRADIENT_BATCH = {"tetrominoes": 16}
+
+
+@pytest.mark.parametrize("name", _EFFICIENT_MORL)
+def test_efficient_morl(name):
+    config = load(f"efficient_morl_{name}")
+    optimizers.build(config)
+    model, objective, optimizer = config.model, config.objective, config.optimizer
+    side, slots, *of_model, goal, speedup, steps, later, at_test = _EFFICIENT_MORL[name]
+    assert (config.data.image_size, model.num_slots) == (side, slots)
+    fields = ("likelihood", "latent_size", "decoder", "component_sigma")
+    assert [model[field] for field in fields] == of_model
+    assert (model.prior, model.dual_gru, model.stochastic_layers) == ("reversed++", True, 3)
+    assert (model.train_gradient_batch, model.eval_gradient_batch) == (
+        _GRADIENT_BATCH.get(name, 4),
+        1,
+    )
+    assert (objective.get("goal"), objective.get("speedup"), objective.beta) == (goal, speedup, 1.0)
+    assert (config.batch_size, config.num_train_steps, config.seed) == (32, steps, 1)
+    assert config.curriculum == (later and ((100_000, "refinement_steps", later),))
+    assert config.evaluation.model_options.to_dict() == {"refinement_steps": at_test}
+    assert optimizer.clip_norm == 5.0
+    assert_halves(optimizer, begin=10_000)
+
+
+def assert_halves(optimizer, begin):
+    rate = optimizers.learning_rate_schedule(optimizer)
+    assert rate(0) == 0
+    assert rate(begin + 100_000) == pytest.approx(2e-4, rel=1e-5)
+    assert rate(5_000) == pytest.approx(2e-4 if begin else 2e-4 * 0.5**0.05, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "slots", "parameters"),
+    [
+        ("efficient_morl_tetrominoes", 35, 4, 467_236),
+        ("efficient_morl_multi_dsprites", 64, 6, 666_500),
+        ("efficient_morl_multi_dsprites_textured", 64, 6, 666_500),
+        ("efficient_morl_clevr6", 96, 7, 666_500),
+        ("efficient_morl_clevr6_128", 128, 11, 666_500),
+        ("efficient_morl_ablations:clevr6,no_dual_gru", 96, 7, 723_972),
+        ("efficient_morl_ablations:clevr6,deconv_decoder", 96, 7, 1_031_108),
+        ("slot_attention_clevr6", 128, 7, 890_308),
+        ("slot_attention_multi_dsprites", 64, 6, 235_812),
+        ("slot_attention_tetrominoes", 35, 4, 235_812),
+        ("slot_attention_of_efficient_morl:clevr6", 96, 7, 890_180),
+        ("slot_attention_of_efficient_morl:multi_dsprites", 64, 6, 479_204),
+        ("slot_attention_of_efficient_morl:tetrominoes", 35, 4, 419_236),
+        ("iodine_clevr6", 128, 7, 1_177_168),
+        ("iodine_multi_dsprites", 64, 6, 339_152),
+        ("iodine_tetrominoes", 35, 4, 199_568),
+    ],
+)
+def test_sizes_of_refining_models(name, side, slots, parameters):
+    config = load(name)
+    assert (config.data.image_size, config.model.num_slots) == (side, slots)
+    assert num_parameters(config) == parameters
+
+
+@pytest.mark.parametrize("dataset", ["clevr6", "multi_dsprites", "tetrominoes"])
+@pytest.mark.parametrize("model", ["slot_attention", "slot_mlp"])
+def test_slot_attention_protocol(model, dataset):
+    config = load(f"{model}_{dataset}")
+    assert (config.batch_size, config.num_train_steps) == (64, 500_000)
+    assert (config.optimizer.clip_norm, config.objective.beta) == (0.0, 0.0)
+    assert_halves(config.optimizer, begin=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "rate"),
+    [("clevr6", 4, 3.54e-4), ("multi_dsprites", 16, 1.06e-4), ("tetrominoes", 128, 2.12e-4)],
+)
+def test_iodine_protocol(name, batch, rate):
+    config = load(f"iodine_{name}")
+    optimizer = config.optimizer
+    assert (config.batch_size, config.num_train_steps) == (batch, 1_000_000)
+    assert (optimizer.b1, optimizer.clip_norm) == (0.95, 5.0)
+    schedule = optimizers.learning_rate_schedule(optimizer)
+    for step in (0, 500_000, 1_000_000):
+        assert schedule(step) == pytest.approx(rate * 0.1 ** (step / 1e6), rel=1e-5)
+
+
+def test_ablations():
+    """Each changes what it says and nothing else."""
+    changed = {
+        "clevr6,full": {},
+        "clevr6,no_dual_gru": {"dual_gru": False},
+        "clevr6,deconv_decoder": {"decoder": "deconv"},
+        "clevr6,no_geco": {},
+        "clevr6,refinement_steps_0": {"refinement_steps": 0},
+        "clevr6,refinement_steps_1": {"refinement_steps": 1},
+        "clevr6,refinement_steps_3": {},
+        **{f"clevr6,layers_{n}": {"stochastic_layers": n} for n in range(5)},
+        "tetrominoes,full": {},
+        "tetrominoes,bottom_up": {"prior": "bottom_up"},
+        "tetrominoes,reversed": {"prior": "reversed"},
+        "tetrominoes,no_geco": {},
+    }
+    assert set(changed) == set(common.expand_specs(efficient_morl_ablations.SPECS))
+    for spec, change in changed.items():
+        dataset, kind = spec.split(",")
+        config, whole = load(f"efficient_morl_ablations:{spec}"), load(f"efficient_morl_{dataset}")
+        steps = 50_000 if dataset == "clevr6" else 200_000
+        assert config.num_train_steps == steps and config.curriculum == ()
+        assert config.model.to_dict() == {**whole.model.to_dict(), **change}
+        objective = common.elbo(1.0) if kind == "no_geco" else whole.objective
+        assert config.objective == objective
+        at_test = config.evaluation.model_options.refinement_steps
+        assert at_test == config.model.refinement_steps
 
 
 @pytest.mark.parametrize("name", _EXPERIMENTS)
@@ -295,7 +426,8 @@ def test_commands_tell_of_impossible_specs(name):
 def test_missing_data(name, tmp_path):
     config = load(name)
     spec = DATASETS[config.data.name]
-    assert spec.num_slots == config.model.get("num_slots", spec.num_slots)
+    if name != "efficient_morl_clevr6_128":  # All of CLEVR, with eleven slots.
+        assert spec.num_slots == config.model.get("num_slots", spec.num_slots)
     if spec.generated:
         return
     config.data.data_dir = str(tmp_path)

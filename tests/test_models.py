@@ -15,6 +15,14 @@ from ocgm.torch_import import abstract_variables
 
 _STEPS = 12
 _GENESIS = {"mask_latent_size": 8, "component_latent_size": 4, "component_features": 4}
+_SLOTS = {
+    "latent_size": 8,
+    "encoder_features": (8, 8),
+    "encoder_strides": (2, 1),
+    "decoder_features": 8,
+    "decoder_grid": 8,
+    "decoder_output_stride": 2,
+}
 MODELS = {
     "genesis": {"name": "genesis", "num_slots": 2, **_GENESIS},
     "genesis_symmetric": {"name": "genesis", "num_slots": 2, "symmetric": True, **_GENESIS},
@@ -30,7 +38,29 @@ MODELS = {
     "one_slot_dc_vae": {"name": "one_slot_vae", "latent_size": 4, "decoder": "deconv"},
     "bd_vae": {"name": "image_vae", "latent_size": 8},
     "dc_vae": {"name": "image_vae", "latent_size": 8, "decoder": "deconv"},
+    "efficient_morl": {
+        "name": "efficient_morl",
+        "num_slots": 3,
+        "latent_size": 4,
+        "stochastic_layers": 2,
+        "refinement_steps": 1,
+        "component_sigma": 0.7,
+        "decoder": "small",
+    },
+    "iodine": {
+        "name": "iodine",
+        "num_slots": 3,
+        "latent_size": 4,
+        "refinement_steps": 2,
+        "width": 4,
+        "mlp_sizes": (8,),
+        "lstm_size": 8,
+        "pixel_scale": 0.3,
+    },
+    "slot_attention": {"name": "slot_attention", "num_slots": 3, **_SLOTS},
+    "slot_mlp": {"name": "slot_mlp", "num_slots": 3, "hidden_sizes": (8,), **_SLOTS},
 }
+_AUTOENCODERS = ("slot_attention", "slot_mlp")
 
 
 def experiment(tiny_config, name: str, **changes):
@@ -83,7 +113,15 @@ def test_masks_samples_and_features(run):
     outputs = trained(images)
     slots = MODELS[name].get("num_slots", 1)
     assert outputs.components.shape == (2, slots, side, side, 3)
-    for scene in (outputs, trained.sample(2)):
+    scenes = [outputs]
+    if name in _AUTOENCODERS:
+        with pytest.raises(
+            InputError, match="is an autoencoder: it has no prior to draw scenes from"
+        ):
+            trained.sample(2)
+    else:
+        scenes.append(trained.sample(2))
+    for scene in scenes:
         np.testing.assert_allclose(jnp.sum(jnp.exp(scene.log_masks), axis=1), 1.0, atol=1e-5)
         assert 0 <= scene.components.min() and scene.components.max() <= 1
     features = jax.eval_shape(
@@ -101,6 +139,10 @@ def test_masks_samples_and_features(run):
         "one_slot_dc_vae": 4,
         "bd_vae": 8,
         "dc_vae": 8,
+        "efficient_morl": 3 * 4,
+        "iodine": 3 * 4,
+        "slot_attention": 3 * 8,
+        "slot_mlp": 3 * 8,
     }
     assert features.shape == (2, sizes[name])
 
