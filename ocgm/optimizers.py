@@ -45,7 +45,9 @@ def _warmup_exponential(config: ml_collections.ConfigDict) -> optax.Schedule:
     decay = optax.exponential_decay(
         config.learning_rate, config.decay_steps, config.decay_rate, config.decay_begin
     )
-    return lambda step: decay(step) * jnp.minimum(1.0, step / max(config.warmup_steps, 1))
+    if not config.warmup_steps:
+        return decay
+    return lambda step: decay(step) * jnp.minimum(1.0, step / config.warmup_steps)
 
 
 def build(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtraArgs:

@@ -27,10 +27,10 @@ def make_config(data_config: ConfigDict) -> str | generated.GeneratedConfig:
 class Builder(generated.GeneratedBuilder):
     """Three tetrominoes of bright colours on black."""
 
+    BUILDER_CONFIGS = generated.standard_configs(VARIANTS, SIZES)
+    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    BUILDER_CONFIGS = generated.standard_configs(VARIANTS, SIZES)
 
     def _features(self) -> tfds.features.FeaturesDict:
         pieces = scenes_lib.NUM_PIECES
