@@ -1,7 +1,7 @@
-"""Turn an official PyTorch checkpoint into a run: python -m ocgm.convert --config=... --checkpoint=FILE --workdir=DIR.
+"""Turn an official checkpoint into a run: python -m ocgm.convert --config=... --checkpoint=FILE --workdir=DIR.
 
 Reads .pth/.pt/.ckpt (needs PyTorch; opened with weights_only, so no code in the file is run), .safetensors (needs
-safetensors) and .npz with one array a parameter.
+safetensors), .npz with one array a parameter, and .index of a TensorFlow checkpoint of the published Slot Attention.
 """
 
 import pathlib
@@ -11,7 +11,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from ocgm import cli, models, objectives, optimizers, torch_import
+from ocgm import cli, models, objectives, optimizers, tf_checkpoint, torch_import
 from ocgm import config as config_lib
 from ocgm.checkpoint import CheckpointStore
 from ocgm.errors import CheckpointError, ConfigError
@@ -34,7 +34,11 @@ def read_state_dict(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file.")
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
+    readers = {
+        ".npz": _read_npz,
+        ".safetensors": _read_safetensors,
+        ".index": _read_tensorflow,
+    }
     reader = readers.get(path.suffix.lower(), _read_torch)
     try:
         content = reader(path)
@@ -42,6 +46,8 @@ def read_state_dict(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
         raise CheckpointError(
             f"{path}: reading it needs {error.name}; pip install {error.name}."
         ) from error
+    except CheckpointError:
+        raise
     except Exception as error:  # Each format raises its own kinds for a damaged file.
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({error}).") from error
     step = int(content.get("iter_idx", content.get("step", 0)))
@@ -66,6 +72,10 @@ def _read_safetensors(path: pathlib.Path) -> dict:
     return load_file(path)
 
 
+def _read_tensorflow(path: pathlib.Path) -> dict:
+    return tf_checkpoint.slot_attention_names(tf_checkpoint.read(path))
+
+
 def _read_torch(path: pathlib.Path) -> dict:
     import torch
 
@@ -82,7 +92,7 @@ def main(argv: list[str]) -> None:
     model = models.build(config.model)
     if not model.torch_entries():
         raise ConfigError(
-            f"config.model.name={config.model.name!r}: its authors published no PyTorch parameters."
+            f"config.model.name={config.model.name!r}: its authors published no parameters."
         )
     variables = torch_import.to_variables(model, weights)
     if (workdir / "checkpoints").exists():

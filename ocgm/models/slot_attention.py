@@ -58,9 +58,9 @@ class SlotAttention(SlotAutoencoder):
         images: jax.Array,
         *,
         train: bool,
+        iterations: int | None = None,
         num_slots: int = 0,
         deterministic: bool = False,
-        iterations: int | None = None,
     ) -> Outputs:
         """Infer slots and reconstruct.
 
@@ -101,10 +101,10 @@ class SlotAttention(SlotAutoencoder):
         return mean + sigma * standard_normal(self, (batch_size, num_slots, self.latent_size))
 
     def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the parameters of EfficientMORL's authors beside ours; the published code is not in PyTorch."""
-        if self.variant == "published":
-            return []
+        """Names of the authors' parameters beside ours: EfficientMORL's, or those of the published Keras model."""
         n = torch_names
+        if self.variant == "published":
+            return self._keras_entries() if self.decoder == "deconv" else []
         entries = [
             n.same("init_slots", "initial_slots"),
             *n.pixel_encoder("", "encoder"),
@@ -120,3 +120,36 @@ class SlotAttention(SlotAutoencoder):
             *n.recurrent("gru", "gru"),
             *n.positioned_decoder("image_decoder", "image_decoder", self.decoder),
         ]
+
+    def _keras_entries(self) -> list[torch_names.Entry]:
+        """Of the published model, under the names that `tf_checkpoint.slot_attention_names` gives."""
+        n, module = torch_names, "slot_attention"
+        layers = {
+            **{f"encoder_cnn/{i}": f"encoder/conv_{i}" for i in range(len(self.encoder_features))},
+            "encoder_pos": "encoder/position",
+            "mlp/0": "encoder/hidden",
+            "mlp/1": "encoder/output",
+            f"{module}/mlp/0": "mlp_hidden",
+            f"{module}/mlp/1": "mlp_output",
+            "decoder_pos": "image_decoder/position",
+        }
+        norms = {
+            "layer_norm": "encoder/norm",
+            f"{module}/norm_inputs": "input_norm",
+            f"{module}/norm_slots": "slot_norm",
+            f"{module}/norm_mlp": "mlp_norm",
+        }
+        entries = n.keras_gru(f"{module}/gru", "gru")
+        for name, path in layers.items():
+            entries += n.keras_layer(name, path)
+        for name, path in norms.items():
+            entries += n.keras_norm(name, path)
+        for name, path in (("q", "to_query"), ("k", "to_key"), ("v", "to_value")):
+            entries += n.keras_layer(f"{module}/project_{name}", path, use_bias=False)
+        for name, path in (("slots_mu", "slots_mean"), ("slots_log_sigma", "slots_log_sigma")):
+            entries.append(n.without_first_axis(f"{module}/{name}", path))
+        grid = self.decoder_grid or self.image_size // 16
+        hidden = (self.image_size // self.decoder_output_stride // grid).bit_length()
+        for i, path in enumerate([*(f"deconv_{i}" for i in range(hidden)), "output"]):
+            entries += n.keras_transposed_conv(f"decoder_cnn/{i}", f"image_decoder/{path}")
+        return entries

@@ -1,4 +1,4 @@
-"""How the authors' PyTorch parameters map to ours, block by block.
+"""How the authors' PyTorch (or Keras) parameters map to ours, block by block.
 
 A model lists its entries in `torch_entries`; `ocgm.convert` and the parity tests read them.
 """
@@ -19,7 +19,7 @@ class Entry:
     """One parameter in both worlds.
 
     Attributes:
-      torch_name: name in the PyTorch state dict.
+      torch_name: name in the PyTorch state dict, or of Keras' variable (`ocgm.tf_checkpoint`).
       path: path in our tree of variables, joined by "/".
       transform: PyTorch array -> our array.
       inverse: our array -> PyTorch array.
@@ -66,6 +66,11 @@ def transposed(torch_name: str, path: str, *axes: int) -> Entry:
     """A parameter whose axes are permuted: ours = PyTorch's.transpose(axes)."""
     inverse = tuple(np.argsort(axes))
     return Entry(torch_name, path, lambda a: a.transpose(axes), lambda a: a.transpose(inverse))
+
+
+def without_first_axis(torch_name: str, path: str) -> Entry:
+    """A parameter that the authors keep with one more axis of size 1 in front."""
+    return Entry(torch_name, path, lambda array: array[0], lambda array: array[None])
 
 
 def conv(torch_name: str, path: str, use_bias: bool = True) -> list[Entry]:
@@ -272,6 +277,44 @@ def dense_after_map(torch_name: str, path: str, channels: int, side: int) -> lis
         ),
         same(f"{torch_name}.bias", f"{path}/bias"),
     ]
+
+
+def keras_layer(name: str, path: str, use_bias: bool = True) -> list[Entry]:
+    """A Keras layer whose kernel has our layout: convolution or affine map."""
+    kernel = same(f"{name}/kernel", f"{path}/kernel")
+    return [kernel, same(f"{name}/bias", f"{path}/bias")] if use_bias else [kernel]
+
+
+def keras_transposed_conv(name: str, path: str) -> list[Entry]:
+    """Keras' kernels are [height, width, out, in]; like ours, they are applied flipped."""
+    return [
+        transposed(f"{name}/kernel", f"{path}/kernel", 0, 1, 3, 2),
+        same(f"{name}/bias", f"{path}/bias"),
+    ]
+
+
+def keras_norm(name: str, path: str) -> list[Entry]:
+    return [same(f"{name}/gamma", f"{path}/scale"), same(f"{name}/beta", f"{path}/bias")]
+
+
+def keras_gru(name: str, path: str) -> list[Entry]:
+    """Keras' GRU with `reset_after`, whose gates are in the order z, r, h."""
+    names = {
+        "kernel": "kernel_ih",
+        "recurrent_kernel": "kernel_hh",
+        "bias_input": "bias_ih",
+        "bias_recurrent": "bias_hh",
+    }
+    return [
+        Entry(f"{name}/{theirs}", f"{path}/{ours}", _swap_gates, _swap_gates)
+        for theirs, ours in names.items()
+    ]
+
+
+def _swap_gates(array: np.ndarray) -> np.ndarray:
+    """Columns z, r, h to r, z, h, and back."""
+    first, second, candidate = np.split(array, 3, axis=-1)
+    return np.concatenate([second, first, candidate], axis=-1)
 
 
 def _channels_last(channels: int, side: int) -> tuple[Transform, Transform]:
