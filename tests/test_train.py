@@ -19,8 +19,9 @@ from helpers import (
 
 from ocgm import config as config_lib
 from ocgm import train
-from ocgm.errors import CheckpointError, ConfigError, UserError
+from ocgm.errors import CheckpointError, ConfigError, InputError, UserError
 from ocgm.train import NonFiniteLossError
+from ocgm.train_state import curriculum_options
 
 _STEPS = 40  # of the reference run; it saves every 5
 
@@ -203,3 +204,27 @@ def test_time_limit(tiny_config, tmp_path):
     scores = train.train(config, tmp_path)
     assert saved(tmp_path)[".step"] < 3
     assert 0 <= scores["sc"] <= 1
+
+
+def test_curriculum(tiny_config, tmp_path):
+    """Options of the model's call change at their steps, and a run that stops between goes on bit-exactly."""
+    changes = {"num_train_steps": 4, "log_every_steps": 1, "evaluation__every_steps": 4}
+    plain = tiny_config(**changes)
+    config = tiny_config(**changes, curriculum=((0, "num_slots", 2), (2, "num_slots", 4)))
+    by_step = [dict(curriculum_options(config, step)) for step in range(4)]
+    assert by_step == [{"num_slots": 2}, {"num_slots": 2}, {"num_slots": 4}, {"num_slots": 4}]
+    train.train(plain, tmp_path / "plain")
+    train.train(config, tmp_path / "whole")
+    shorter = tiny_config(**{**changes, "num_train_steps": 1}, curriculum=config.curriculum)
+    train.train(shorter, tmp_path / "stopped")
+    train.train(config, tmp_path / "stopped")
+    assert_same(saved(tmp_path / "stopped"), saved(tmp_path / "whole"))
+    losses = [metrics_of(tmp_path / run, "train/loss") for run in ("plain", "whole")]
+    assert losses[0][1] != losses[1][1]  # The tiny model has three slots.
+
+
+def test_curriculum_of_an_unknown_option(tiny_config, tmp_path):
+    config = tiny_config(curriculum=((10, "refinement_steps", 1),))
+    with pytest.raises(InputError, match="refinement_steps do not exist for genesis_v2"):
+        train.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
