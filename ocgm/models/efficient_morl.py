@@ -178,9 +178,9 @@ class EfficientMORL(nn.Module):
         images: jax.Array,
         *,
         train: bool,
+        refinement_steps: int | None = None,
         num_slots: int = 0,
         deterministic: bool = False,
-        refinement_steps: int | None = None,
     ) -> Outputs:
         """Infer slots and reconstruct.
 

@@ -7,7 +7,7 @@ differences.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import flax.linen as nn
@@ -22,6 +22,7 @@ from ocgm.modules import layers, torch_names
 from ocgm.modules.decoders import fold_slots
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.layers import BroadcastConv, Conv, Dense, Initializer, sonnet_init
+from ocgm.modules.refinement import recomputed
 
 COORDINATES = ("linear", "cosine")
 # The prior is the posterior's family with all parameters 0.
@@ -31,7 +32,6 @@ _DECODER_LAYERS = 5
 _Dense = functools.partial(Dense, layer_init=sonnet_init)
 _Conv = functools.partial(Conv, layer_init=sonnet_init)
 
-Tree = Any
 # Of the LSTM: (h, c), or () without one.
 State = tuple[jax.Array, ...]
 
@@ -143,33 +143,6 @@ def gradients_for_refinement(
     of_decoded = jax.grad(weighted_error)(decoded)
     (of_posterior,) = pull_back(of_decoded)
     return Gradients(of_posterior + jax.grad(weighted_kl)(posterior), of_decoded)
-
-
-def recomputed(function: Callable[..., Tree]) -> Callable[..., Tree]:
-    """`function`, whose backward pass evaluates it anew from its arguments instead of keeping what it computed.
-
-    `jax.checkpoint` keeps the order of things with barriers, which XLA:CPU removes before it decides on the order: it
-    then evaluates every call anew at once, before the first backward pass, and saves no memory. Here the arguments are
-    made to depend on what the backward pass starts from.
-
-    Args:
-      function: of positional arrays or trees of them; everything that it differentiates through must be in these.
-    """
-
-    @jax.custom_vjp
-    def run(*arguments):
-        return function(*arguments)
-
-    def forward(*arguments):
-        return function(*arguments), arguments
-
-    def backward(arguments, cotangents):
-        nothing = 0.0 * sum(map(jnp.sum, jax.tree.leaves(cotangents)))
-        arguments = jax.tree.map(lambda x: x + nothing.astype(x.dtype), arguments)
-        return jax.vjp(function, *arguments)[1](cotangents)
-
-    run.defvjp(forward, backward)
-    return run
 
 
 class Decoder(nn.Module):
@@ -461,8 +434,8 @@ class IODINE(nn.Module):
         images: jax.Array,
         *,
         train: bool,
-        num_slots: int = 0,
         deterministic: bool = False,
+        num_slots: int = 0,
         refinement_steps: int | None = None,
     ) -> Outputs:
         """Infer slots and reconstruct.

@@ -145,8 +145,7 @@ class TransposedConv(nn.Module):
       kernel_size: side of the square kernel; odd.
       stride: 1 or 2.
       same_padding: pad as TensorFlow does.
-      layer_init: of kernel and bias.
-      dtype: dtype of the computation; parameters are float32.
+      layer_init, dtype: as of `Conv`.
     """
 
     features: int

@@ -1,9 +1,10 @@
-"""Iterative refinement: gradients of the loss with respect to posterior parameters, taken inside the model."""
+"""Iterative refinement: gradients of the loss taken inside the model, and memory that is bounded in the steps."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Tree = Any
 
@@ -41,3 +42,30 @@ def loss_with_gradient(
     evaluate.defvjp(forward, backward)
     loss, aux, gradient = evaluate(x, others)
     return loss, *jax.lax.stop_gradient((aux, gradient))
+
+
+def recomputed(function: Callable[..., Tree]) -> Callable[..., Tree]:
+    """`function`, whose backward pass evaluates it anew from its arguments instead of keeping what it computed.
+
+    `jax.checkpoint` keeps the order of things with barriers, which XLA:CPU removes before it decides on the order: it
+    then evaluates every call anew at once, before the first backward pass, and saves no memory. Here the arguments are
+    made to depend on what the backward pass starts from.
+
+    Args:
+      function: of positional arrays or trees of them; everything that it differentiates through must be in these.
+    """
+
+    @jax.custom_vjp
+    def run(*arguments):
+        return function(*arguments)
+
+    def forward(*arguments):
+        return function(*arguments), arguments
+
+    def backward(arguments, cotangents):
+        nothing = 0.0 * sum(map(jnp.sum, jax.tree.leaves(cotangents)))
+        arguments = jax.tree.map(lambda x: x + nothing.astype(x.dtype), arguments)
+        return jax.vjp(function, *arguments)[1](cotangents)
+
+    run.defvjp(forward, backward)
+    return run
