@@ -78,10 +78,11 @@ def folder(value: str) -> pathlib.Path:
 
 
 def model_folder(value: str) -> pathlib.Path:
-    """Folder of a trained model; 'pretrained' names the one that ships with the package."""
-    from ocgm.inference import PRETRAINED
+    """Folder of a trained model; 'pretrained' and 'pretrained:slot_attention' name those that ship with the package."""
+    from ocgm.inference import PRETRAINED, PRETRAINED_SLOT_ATTENTION
 
-    return PRETRAINED if value == "pretrained" else folder(value)
+    shipped = {"pretrained": PRETRAINED, "pretrained:slot_attention": PRETRAINED_SLOT_ATTENTION}
+    return shipped.get(value) or folder(value)
 
 
 def output_folder(value: str, workdir: pathlib.Path) -> pathlib.Path:
@@ -90,7 +91,7 @@ def output_folder(value: str, workdir: pathlib.Path) -> pathlib.Path:
 
     if value:
         return folder(value)
-    return pathlib.Path.cwd() if workdir == PRETRAINED else workdir
+    return pathlib.Path.cwd() if workdir.parent == PRETRAINED.parent else workdir
 
 
 def save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:

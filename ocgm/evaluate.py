@@ -10,7 +10,7 @@ from ocgm.evaluation import evaluate
 from ocgm.files import write_atomically
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
+    "workdir", None, "Folder of a run or an export; 'pretrained' or 'pretrained:slot_attention'."
 )
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Part of the data.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "How many of its first images.", 1)

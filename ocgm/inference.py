@@ -21,8 +21,9 @@ from ocgm.files import write_atomically
 from ocgm.models.base import Outputs, Sample
 from ocgm.train_state import abstract_state, all_seeds, stream_keys, variables_of_seed
 
-# The small GENESIS-V2 that ships with the package.
+# Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
+PRETRAINED_SLOT_ATTENTION = PRETRAINED.with_name("slot_attention_tetrominoes")
 _EXPORT = "variables.npz"
 
 

@@ -20,7 +20,7 @@ from ocgm.errors import InputError, UserError
 from ocgm.files import write_atomically
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
+    "workdir", None, "Folder of a run or an export; 'pretrained' or 'pretrained:slot_attention'."
 )
 _OUTPUT = flags.DEFINE_string(
     "output",

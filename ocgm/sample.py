@@ -7,7 +7,7 @@ from absl import app, flags
 from ocgm import cli, figures, inference
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
+    "workdir", None, "Folder of a run or an export; 'pretrained' or 'pretrained:slot_attention'."
 )
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 8, "How many scenes.", 1)
 _NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as in training.", 2)

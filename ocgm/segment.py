@@ -14,7 +14,7 @@ from ocgm.data.folder import load_images
 from ocgm.errors import InputError
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of a run or an export; 'pretrained' is the shipped model."
+    "workdir", None, "Folder of a run or an export; 'pretrained' or 'pretrained:slot_attention'."
 )
 _OUTPUT = flags.DEFINE_string("output", "segmentation", "Folder for the results.")
 _NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as in training.", 2)
