@@ -1,9 +1,10 @@
 """Time a training step and its parts: python -m experiments.benchmark_train_step --config=FILE.
 
 Random images stand in for the data, since the time does not depend on them; the input pipeline is timed on the
-config's own dataset, where that is on disk or can be generated. Each part is timed alone (forward and backward), of
-several seeds that of the first, so that shares need not add up to one. Numbers of different machines, or of a busy one,
-cannot be compared: compare ratios within one run.
+config's own dataset, where that is on disk or can be generated. The step is the first one, before config.curriculum
+changes any option. Each part is timed alone (forward and backward), once even where a step repeats it, and of several
+seeds that of the first, so that shares need not add up to one. Numbers of different machines, or of a busy one, cannot
+be compared: compare ratios within one run.
 """
 
 import contextlib
@@ -24,16 +25,22 @@ from ocgm import cli, models, optimizers, sharding
 from ocgm.data.pipeline import train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import UserError
+from ocgm.models import iodine
+from ocgm.models.efficient_morl import EfficientMORL, Gaussian
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.monet import MONet
 from ocgm.modules import ic_sbp
+from ocgm.modules.decoders import fold_slots
+from ocgm.modules.slot_autoencoder import SlotAutoencoder
 from ocgm.train_state import (
     abstract_state,
+    curriculum_options,
     image_to_float,
     init_state,
     make_train_step,
+    stream_keys,
     variables_of_seed,
 )
 
@@ -104,13 +111,61 @@ def monet_parts(model: MONet, variables: dict, images: jax.Array) -> Parts:
     }
 
 
-def part(model: nn.Module, variables: dict, method: Callable, *inputs: jax.Array) -> Callable:
+def efficient_morl_parts(model: EfficientMORL, variables: dict, images: jax.Array) -> Parts:
+    """Bottom-up inference, decoder and one refinement step of EfficientMORL."""
+    shape = (len(images), model.num_slots, model.latent_size)
+    slots = jax.random.normal(jax.random.key(0), shape)
+    posterior = Gaussian(slots, slots)
+    return {
+        "encoder and attention": part(
+            model, variables, lambda m, x: m.infer(x, shape, deterministic=False), images
+        ),
+        "decoder": part(model, variables, lambda m, z: fold_slots(m.image_decoder, z), slots),
+        "refinement step": part(
+            model, variables, lambda m, *x: m.refiner(*x), posterior, posterior, slots
+        ),
+    }
+
+
+def slot_autoencoder_parts(model: SlotAutoencoder, variables: dict, images: jax.Array) -> Parts:
+    """Encoder and decoder of Slot Attention and Slot MLP; what makes slots of features is the rest."""
+    slots = jax.random.normal(jax.random.key(0), (len(images), model.num_slots, model.latent_size))
+    return {
+        "encoder": part(model, variables, lambda m, x: m.encode(x), images),
+        "decoder": part(model, variables, lambda m, z: m.decode(z), slots),
+    }
+
+
+def iodine_parts(model: iodine.IODINE, variables: dict, images: jax.Array) -> Parts:
+    """Decoder and refinement network of IODINE; a step has both several times."""
+    batch, k, side = len(images), model.num_slots, model.image_size
+    z = jax.random.normal(jax.random.key(0), (batch, k, model.latent_size))
+    decoded = jax.random.normal(jax.random.key(1), (batch, k, side, side, 4))
+    posterior = jnp.concatenate([z, z], axis=-1)
+    state = (jnp.zeros((batch, k, model.lstm_size)),) * 2 if model.lstm_size else ()
+
+    def refine(m, images, decoded, posterior):
+        pixels = iodine.explain(images, decoded, m.pixel_scale)
+        gradients = iodine.Gradients(posterior, decoded)
+        return m.refiner(images, pixels, posterior, gradients, state)
+
+    return {
+        "decoder": part(model, variables, lambda m, z: fold_slots(m.decoder, z), z),
+        "refinement network": part(model, variables, refine, images, decoded, posterior),
+    }
+
+
+def part(model: nn.Module, variables: dict, method: Callable, *inputs: object) -> Callable:
     """Forward and backward of a method of the model alone, as a call without arguments."""
     state = {name: value for name, value in variables.items() if name != "params"}
 
     def loss(params, *inputs):
         outputs, _ = model.apply(
-            {"params": params, **state}, *inputs, method=method, mutable=list(state)
+            {"params": params, **state},
+            *inputs,
+            method=method,
+            mutable=list(state),
+            rngs=stream_keys(jax.random.key(0)),
         )
         return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(outputs))
 
@@ -141,10 +196,14 @@ def component_vae_part(model, variables, images) -> Callable:
 
 # Parts of each model; the VAEs have none worth telling apart.
 _PARTS = {
+    "efficient_morl": efficient_morl_parts,
     "genesis": genesis_parts,
     "genesis_s": genesis_s_parts,
     "genesis_v2": genesis_v2_parts,
+    "iodine": iodine_parts,
     "monet": monet_parts,
+    "slot_attention": slot_autoencoder_parts,
+    "slot_mlp": slot_autoencoder_parts,
 }
 
 
@@ -196,7 +255,8 @@ def main(argv: list[str]) -> None:
     batch = {"image": jax.device_put(images, sharding.batch_sharding(mesh))}
 
     start = time.perf_counter()
-    step = make_train_step(config, mesh).lower(abstract, batch).compile()
+    options = curriculum_options(config, 0)
+    step = make_train_step(config, mesh, options).lower(abstract, batch).compile()
     compile_seconds = time.perf_counter() - start
 
     state = jax.jit(lambda: init_state(config), out_shardings=shardings)()

@@ -34,8 +34,6 @@ _HIDDEN = 128
 # Layers that the authors' initialiser reaches: N(0, 0.02^2 * 2 / (fan_in + fan_out)) and zero biases.
 _Dense = functools.partial(Dense, layer_init=small_normal_init)
 _LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
-
-
 _STANDARD_NORMAL = (0.0, 1.0)
 
 
@@ -207,10 +205,8 @@ class EfficientMORL(nn.Module):
             self.make_parameters(shape)
 
         weights = (self.error_weight.value, self.beta.value)
-        gradient_batch = (self.train_gradient_batch if train else self.eval_gradient_batch) or len(
-            images
-        )
-        gradient_scale = len(images) / gradient_batch
+        gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
+        gradient_scale = len(images) / (gradient_batch or len(images))
 
         # Stage 1: bottom-up inference, and the loss of the last layer's sample.
         posterior, earlier, noise = self.infer(images, shape, deterministic)
