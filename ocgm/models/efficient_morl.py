@@ -24,7 +24,7 @@ from ocgm.modules.decoders import POSITIONED_DECODERS, fold_slots, positioned_de
 from ocgm.modules.distributions import standard_normal, variance_sigma
 from ocgm.modules.gru import GRU, DualGRU
 from ocgm.modules.layers import Dense, small_normal_init, zeros_and_ones
-from ocgm.modules.refinement import loss_with_gradient
+from ocgm.modules.refinement import loss_weights, loss_with_gradient
 from ocgm.modules.slot_attention import PixelEncoder, attend
 from ocgm.modules.torch_names import Entry
 
@@ -168,8 +168,7 @@ class EfficientMORL(nn.Module):
         self.image_decoder = positioned_decoder(
             self.decoder, self.image_size, layer_init=small_normal_init, dtype=self.dtype
         )
-        self.error_weight = self.variable("objective", "error_weight", jnp.ones, ())
-        self.beta = self.variable("objective", "beta", jnp.ones, ())
+        self.loss_weights = loss_weights(self)
 
     def __call__(
         self,
@@ -204,7 +203,7 @@ class EfficientMORL(nn.Module):
         if self.is_initializing():
             self.make_parameters(shape)
 
-        weights = (self.error_weight.value, self.beta.value)
+        weights = tuple(weight.value for weight in self.loss_weights)
         gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
         gradient_scale = len(images) / (gradient_batch or len(images))
 

@@ -22,7 +22,7 @@ from ocgm.modules import layers, torch_names
 from ocgm.modules.decoders import fold_slots
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.layers import BroadcastConv, Conv, Dense, Initializer, sonnet_init
-from ocgm.modules.refinement import recomputed
+from ocgm.modules.refinement import loss_weights, recomputed
 
 COORDINATES = ("linear", "cosine")
 # The prior is the posterior's family with all parameters 0.
@@ -368,7 +368,7 @@ class IODINE(nn.Module):
       eval_gradient_batch: the same for evaluation.
       remat: compute each step's activations anew in the backward pass instead of keeping them: memory then hardly grows
         with T, at the price of a second forward pass.
-      dtype: dtype of the convolutions, float32 or bfloat16; all else is float32.
+      dtype: of the convolutions, float32 or bfloat16; all else is float32.
     """
 
     num_slots: int
@@ -426,8 +426,7 @@ class IODINE(nn.Module):
             self.dtype,
         )
         self.decoder = Decoder(self.image_size, self.width, self.kernel_size, self.dtype)
-        self.error_weight = self.variable("objective", "error_weight", jnp.ones, ())
-        self.beta = self.variable("objective", "beta", jnp.ones, ())
+        self.loss_weights = loss_weights(self)
 
     def __call__(
         self,
@@ -465,7 +464,7 @@ class IODINE(nn.Module):
         if self.is_initializing():
             self.make_parameters(images, posterior, state)
 
-        weights = (self.error_weight.value, self.beta.value)
+        weights = tuple(weight.value for weight in self.loss_weights)
         gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
         gradient_scale = len(images) / (gradient_batch or len(images))
         decoder, of_decoder = self.decoder.unbind()

@@ -151,8 +151,8 @@ class TransposedConv(nn.Module):
     features: int
     kernel_size: int = 5
     stride: int = 2
-    same_padding: bool = False
     layer_init: LayerInit = pytorch_init
+    same_padding: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ocgm.objectives import LossWeights
+
 Tree = Any
+
+
+def loss_weights(module: nn.Module) -> tuple[nn.Variable, ...]:
+    """A model's copy of the objective's weights of error and KL, which the train step keeps up to date."""
+    names = LossWeights._fields
+    return tuple(module.variable("objective", name, jnp.ones, ()) for name in names)
 
 
 def loss_with_gradient(
