@@ -19,7 +19,7 @@ setup(
     packages=find_packages(include=["ocgm", "ocgm.*", "configs"]),
     package_data={
         "ocgm": ["pretrained/README.md", "pretrained/*/*"],
-        "ocgm.data": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
+        "ocgm.datasets": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
     },
     # Lower bounds are the versions the suite passes with.
     install_requires=[

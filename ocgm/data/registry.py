@@ -1,8 +1,6 @@
-"""The datasets ocgm knows. A new one needs one entry here and one folder with its TFDS builder.
+"""The datasets ocgm knows. A new one needs one entry here and one folder of ocgm/datasets.
 
-The builder module of an entry holds `Builder`, a TFDS builder that writes array_record and the
-record of docs/design.md, and `make_config(data_config)`, which turns the `data` part of a config
-into the builder's config (a name or a `BuilderConfig`).
+The folder NAME holds NAME_dataset_builder.py with `Builder`, a `SceneBuilder`.
 """
 
 import dataclasses
@@ -19,14 +17,13 @@ class DatasetSpec:
     Attributes:
       name: value of `config.data.name`; also the folder below the data directory.
       title: name for people.
-      image_size: native side in pixels; of pictures that are not square, the side in the papers.
+      image_size: side in pixels that the papers use.
       num_slots: K of the papers' models.
-      max_objects: largest number of objects in a training image, background not counted.
+      max_objects: largest number of objects in an image of any split, background not counted.
       has_masks: whether there are true masks, hence segmentation metrics.
-      builder: import path of the builder module; None where no reader exists yet.
-      generated: whether the builder needs no download.
+      foreground: what the labels from 1 up are, which the FG metrics are about; label 0 is the rest.
+      generated: whether the builder makes the scenes itself.
       how_to_get: where the data come from, for the message when they are missing.
-      stand_in: name of a generated dataset that can take its place; '' for none.
     """
 
     name: str
@@ -34,25 +31,37 @@ class DatasetSpec:
     image_size: int
     num_slots: int
     max_objects: int
-    has_masks: bool
-    builder: str | None
-    generated: bool
-    how_to_get: str
-    stand_in: str
+    has_masks: bool = True
+    foreground: str = "objects"
+    generated: bool = False
+    how_to_get: str = "it is generated on the spot"
+
+    @property
+    def builder(self) -> str:
+        """Import path of the builder's module."""
+        return f"ocgm.datasets.{self.name}.{self.name}_dataset_builder"
+
+    @property
+    def stand_in(self) -> str:
+        """Name of the generated dataset that can take its place; '' for none."""
+        name = f"{self.name}_synthetic"
+        return name if name in DATASETS else ""
 
 
-_SPECS = (
+_BUCKET = "https://storage.googleapis.com/multi-object-datasets"
+
+_PUBLISHED = (
     DatasetSpec(
-        name="multi_dsprites",
-        title="Multi-dSprites (GENESIS)",
+        name="dsprites",
+        title="dSprites",
         image_size=64,
-        num_slots=5,
-        max_objects=4,
-        has_masks=True,
-        builder="ocgm.data.multi_dsprites.multi_dsprites_dataset_builder",
-        generated=True,
-        how_to_get="it is generated on the spot",
-        stand_in="",
+        num_slots=2,
+        max_objects=1,
+        foreground="the sprite",
+        how_to_get=(
+            "download dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz or .hdf5 from "
+            "https://github.com/google-deepmind/dsprites-dataset"
+        ),
     ),
     DatasetSpec(
         name="multi_dsprites_deepmind",
@@ -60,11 +69,11 @@ _SPECS = (
         image_size=64,
         num_slots=6,
         max_objects=5,
-        has_masks=True,
-        builder="ocgm.data.multi_dsprites_deepmind.multi_dsprites_deepmind_dataset_builder",
-        generated=True,
-        how_to_get="it is generated on the spot",
-        stand_in="",
+        foreground="sprites",
+        how_to_get=(
+            "download multi_dsprites_colored_on_grayscale.tfrecords (or _binarized, "
+            f"_colored_on_colored; 0.5 to 1 GB each) from {_BUCKET}/multi_dsprites/"
+        ),
     ),
     DatasetSpec(
         name="tetrominoes",
@@ -72,11 +81,8 @@ _SPECS = (
         image_size=35,
         num_slots=4,
         max_objects=3,
-        has_masks=True,
-        builder="ocgm.data.tetrominoes.tetrominoes_dataset_builder",
-        generated=True,
-        how_to_get="it is generated on the spot",
-        stand_in="",
+        foreground="pieces",
+        how_to_get=f"download tetrominoes_train.tfrecords (300 MB) from {_BUCKET}/tetrominoes/",
     ),
     DatasetSpec(
         name="clevr_with_masks",
@@ -84,44 +90,33 @@ _SPECS = (
         image_size=128,
         num_slots=7,
         max_objects=10,
-        has_masks=True,
-        builder=None,
-        generated=False,
         how_to_get=(
-            "download clevr_with_masks_train.tfrecords (10.5 GB) from "
-            "https://storage.googleapis.com/multi-object-datasets/clevr_with_masks/"
+            f"download clevr_with_masks_train.tfrecords (10.5 GB) from {_BUCKET}/clevr_with_masks/"
         ),
-        stand_in="multi_dsprites_deepmind",
     ),
     DatasetSpec(
         name="objects_room",
         title="Objects Room",
         image_size=64,
         num_slots=7,
-        max_objects=3,
-        has_masks=True,
-        builder=None,
-        generated=False,
+        max_objects=6,
+        foreground="objects; sky, floor and walls are label 0",
         how_to_get=(
             "download objects_room_train.tfrecords (7 GB) and the objects_room_test_*.tfrecords "
-            "from https://storage.googleapis.com/multi-object-datasets/objects_room/"
+            f"from {_BUCKET}/objects_room/"
         ),
-        stand_in="multi_dsprites",
     ),
     DatasetSpec(
         name="shapestacks",
         title="ShapeStacks",
-        image_size=224,
+        image_size=64,
         num_slots=9,
         max_objects=6,
-        has_masks=True,
-        builder=None,
-        generated=False,
+        foreground="blocks, counted from the bottom",
         how_to_get=(
             "download and unpack shapestacks-meta, -rgb (33 GB) and -iseg (352 MB) .tar.gz from "
             "http://shapestacks-file.robots.ox.ac.uk/static/download/v1/"
         ),
-        stand_in="multi_dsprites",
     ),
     DatasetSpec(
         name="gqn",
@@ -130,10 +125,8 @@ _SPECS = (
         num_slots=7,
         max_objects=3,
         has_masks=False,
-        builder=None,
-        generated=False,
-        how_to_get="download gs://gqn-dataset/rooms_ring_camera (250 GB)",
-        stand_in="multi_dsprites",
+        foreground="none: there are no masks",
+        how_to_get="download gs://gqn-dataset/rooms_ring_camera (250 GB), or some of its files",
     ),
     DatasetSpec(
         name="sketchy",
@@ -142,13 +135,11 @@ _SPECS = (
         num_slots=10,
         max_objects=3,
         has_masks=False,
-        builder=None,
-        generated=False,
+        foreground="none: there are no masks",
         how_to_get=(
             "download and unpack the two lift_green__demos and the two stack_green_on_red__demos "
             "archives (.tar.bz2) from https://storage.googleapis.com/sketchy-data/"
         ),
-        stand_in="multi_dsprites",
     ),
     DatasetSpec(
         name="apc",
@@ -156,16 +147,49 @@ _SPECS = (
         image_size=128,
         num_slots=10,
         max_objects=1,
-        has_masks=True,
-        builder=None,
-        generated=False,
+        foreground="the object; the papers score all pixels",
         how_to_get=(
             "download and unpack the Object Segmentation Training Dataset (130 GB), "
             "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
         ),
-        stand_in="multi_dsprites",
     ),
 )
+
+_MULTI_DSPRITES = DatasetSpec(
+    name="multi_dsprites",
+    title="Multi-dSprites (GENESIS)",
+    image_size=64,
+    num_slots=5,
+    max_objects=4,
+    foreground="sprites",
+    generated=True,
+)
+
+_FOLDER = DatasetSpec(
+    name="folder",
+    title="Folder of pictures",
+    image_size=64,
+    num_slots=7,
+    max_objects=63,
+    foreground="whatever has a mask",
+    how_to_get="name a folder of pictures with --config.data.manual_dir=FOLDER",
+)
+
+
+def _synthetic(spec: DatasetSpec) -> DatasetSpec:
+    """The look-alike of a published dataset; it has masks even where the published one has none."""
+    return dataclasses.replace(
+        spec,
+        name=f"{spec.name}_synthetic",
+        title=f"{spec.title}, synthetic",
+        has_masks=True,
+        foreground=spec.foreground if spec.has_masks else "objects",
+        generated=True,
+        how_to_get="it is generated on the spot",
+    )
+
+
+_SPECS = (_MULTI_DSPRITES, *_PUBLISHED, *map(_synthetic, _PUBLISHED), _FOLDER)
 
 DATASETS = {spec.name: spec for spec in _SPECS}
 
@@ -183,25 +207,25 @@ def get_spec(name: str) -> DatasetSpec:
     raise UserError(f"unknown dataset '{name}'; there are {', '.join(DATASETS)}.{hint}")
 
 
-def missing_error(
-    spec: DatasetSpec, data_dir: str | os.PathLike, image_size: int
-) -> DatasetMissingError:
-    """Returns the error to raise when a dataset is not on disk and cannot be generated.
+def missing_error(spec: DatasetSpec, data_dir: str | os.PathLike, reason: str = "") -> UserError:
+    """Returns the error to raise when a dataset is not on disk and its files are not either.
 
-    `image_size` is the side that the experiment asks for.
+    `reason` says which file was looked for where.
     """
     message = (
         f"{spec.title} ('{spec.name}') is not at {os.path.join(data_dir, spec.name)}. "
         f"To get it, {spec.how_to_get}"
     )
-    if spec.builder is None:
-        message += "; this version of ocgm has no reader for it yet"
+    message += f" ({reason})" if reason else ""
+    if spec.name != _FOLDER.name:
+        message += (
+            f"; python -m ocgm.data prepare {spec.name} does or explains it, and reads files that "
+            "you have with --manual_dir=FOLDER"
+        )
     if spec.stand_in:
         stand_in = DATASETS[spec.stand_in]
         message += (
-            f". To run now on the synthetic stand-in {stand_in.title}, add "
+            f". To run now on the synthetic stand-in, {stand_in.title}, add "
             f"--config.data.name={spec.stand_in}"
         )
-        if image_size > stand_in.image_size:
-            message += f" --config.data.image_size={stand_in.image_size}"
     return DatasetMissingError(message)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.data import sprites
-from ocgm.data.generated import Records, scene_features
+from ocgm.data.builders import Records, record_features
 from ocgm.errors import UserError
 
 # Turns indices [N] of the dSprites file into bool [N, 64, 64].
@@ -143,7 +143,7 @@ def features(
     def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
         return tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
 
-    return scene_features(
+    return record_features(
         sprites.IMAGE_SIZE,
         {
             "sprite": per_object(np.int32),

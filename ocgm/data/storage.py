@@ -1,4 +1,4 @@
-"""Finds a dataset on disk, or generates it there."""
+"""Finds a dataset on disk, or makes it there."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from ocgm.data import registry
 from ocgm.errors import UserError
 
 if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
+    from ocgm.data.builders import SceneBuilder
+    from ocgm.data.from_files import FileBuilder
 
 
 def data_dir(data_config: ConfigDict) -> pathlib.Path:
@@ -30,52 +32,80 @@ def data_dir(data_config: ConfigDict) -> pathlib.Path:
     return pathlib.Path(chosen).expanduser()
 
 
-def prepare(data_config: ConfigDict) -> "tfds.core.DatasetBuilder":
+def source_dir(data_config: ConfigDict) -> pathlib.Path:
+    """Returns where a published dataset's files are looked for: `manual_dir`, or where downloads go."""
+    if data_config.manual_dir:
+        return pathlib.Path(data_config.manual_dir).expanduser()
+    return data_dir(data_config) / "downloads" / data_config.name
+
+
+def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBuilder":
     """Makes sure that a dataset is on disk.
 
     Several processes may prepare the same dataset at once: one of them works, the others wait. A
-    dataset appears under its name only when it is complete.
+    dataset appears under its name only when it is complete; what an interrupted attempt left is
+    removed by the next one.
 
     Args:
-      data_config: fields `name`, `variant`, `data_dir`, `image_size` and those of the dataset itself.
+      data_config: the `data` part of a config.
+      skip_corrupt: leave damaged records of the published files out, and say how many.
 
     Returns:
       The TFDS builder, ready to be read.
 
     Raises:
-      DatasetMissingError: if the dataset is not there and cannot be generated.
-      UserError: for an unknown dataset or variant, or if the data directory cannot be written.
+      DatasetMissingError: if the dataset is not there, and its files are not either.
+      UserError: for an unknown dataset or variant, if a file is damaged, or if the data directory
+        cannot be written.
     """
-    spec = registry.get_spec(data_config.name)
-    if spec.builder is None:
-        raise _missing_error(spec, data_config)
-    builder = _builder(spec, data_config)
-    if _is_ready(builder):
+    builder = open_builder(data_config, skip_corrupt=skip_corrupt)
+    if is_ready(builder):
         return builder
+    spec = registry.get_spec(data_config.name)
     if not spec.generated:
-        raise _missing_error(spec, data_config)
+        check_source(builder, data_config)
     try:
-        _generate(builder)
+        _make(builder, source_dir(data_config))
     except OSError as error:
         raise UserError(
             f"cannot write {builder.info.full_name} to {data_dir(data_config)}: {error}"
         ) from error
-    return _builder(spec, data_config)
+    # A new builder: the old one has not read what TFDS writes last.
+    return open_builder(data_config)
 
 
-def _missing_error(spec: registry.DatasetSpec, data_config: ConfigDict) -> UserError:
-    return registry.missing_error(spec, data_dir(data_config), data_config.image_size)
+def check_source(builder: "FileBuilder", data_config: ConfigDict) -> None:
+    """Checks that the files of a published dataset are where they are looked for.
+
+    Raises:
+      DatasetMissingError: if one is not there.
+    """
+    from ocgm.data.from_files import SourceError
+
+    try:
+        builder.source_files(source_dir(data_config))
+    except SourceError as error:
+        spec = registry.get_spec(data_config.name)
+        raise registry.missing_error(spec, data_dir(data_config), str(error)) from error
 
 
-def _builder(spec: registry.DatasetSpec, data_config: ConfigDict) -> "tfds.core.DatasetBuilder":
-    module = importlib.import_module(spec.builder)
-    config = module.make_config(data_config)
+def open_builder(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBuilder":
+    """Returns the TFDS builder of a dataset, whether it is on disk or not.
+
+    Raises:
+      UserError: for an unknown dataset or a field without meaning for it.
+    """
+    spec = registry.get_spec(data_config.name)
+    builder_class = importlib.import_module(spec.builder).Builder
+    config = builder_class.config_for(data_config)
+    options = {} if spec.generated else {"skip_corrupt": skip_corrupt}
     # TFDS warns of every config that is not in its list, such as one with fewer images.
     with _absl_verbosity(logging.ERROR):
-        return module.Builder(config=config, data_dir=data_dir(data_config))
+        return builder_class(config=config, data_dir=data_dir(data_config), **options)
 
 
-def _is_ready(builder: "tfds.core.DatasetBuilder") -> bool:
+def is_ready(builder: "SceneBuilder") -> bool:
+    """Returns whether the dataset is on disk, whole."""
     if not builder.data_path.exists():
         return False
     if not builder.info.splits:
@@ -83,7 +113,7 @@ def _is_ready(builder: "tfds.core.DatasetBuilder") -> bool:
     return True
 
 
-def _generate(builder: "tfds.core.DatasetBuilder") -> None:
+def _make(builder: "SceneBuilder", source: pathlib.Path) -> None:
     import tensorflow_datasets as tfds
 
     folder = pathlib.Path(builder.data_path).parent
@@ -91,12 +121,16 @@ def _generate(builder: "tfds.core.DatasetBuilder") -> None:
     with _exclusive(folder / ".lock"):
         if builder.data_path.exists():  # Another process made it while this one waited.
             return
+        for leftover in folder.glob("incomplete.*"):  # Of a process that was killed.
+            shutil.rmtree(leftover)
         print(f"Making {builder.info.full_name} in {folder}, once", file=sys.stderr)
         # TFDS speaks of downloads of unknown size and counts without a total; the builder shows a
         # bar of its own.
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=source)
+            )
 
 
 @contextlib.contextmanager

@@ -16,10 +16,13 @@ def make_data_config(data_dir, **changes) -> ConfigDict:
         {
             "name": "multi_dsprites",
             "variant": "plain",
+            "protocol": "",
             "image_size": 64,
             "data_dir": str(data_dir),
+            "manual_dir": "",
             "sprites_path": "",
             "num_examples": (20, 10, 12),
+            "on_the_fly": False,
         }
     )
     config.update(changes)

@@ -13,8 +13,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from ocgm.data import prepare, sprite_scenes, sprites
-from ocgm.data.multi_dsprites import multi_dsprites_dataset_builder as builder_lib
-from ocgm.data.multi_dsprites import scenes as scenes_lib
+from ocgm.datasets.multi_dsprites import multi_dsprites_dataset_builder as builder_lib
+from ocgm.datasets.multi_dsprites import scenes as scenes_lib
 from ocgm.errors import UserError
 
 
@@ -170,7 +170,7 @@ def test_written_without_tensorflow(data_config):
 
 def test_config_names(new_config):
     def name(**changes):
-        config = builder_lib.make_config(new_config("/d", **changes))
+        config = builder_lib.Builder.config_for(new_config("/d", **changes))
         return config if isinstance(config, str) else config.name
 
     assert name(num_examples=()) == "plain"
@@ -191,7 +191,7 @@ def test_config_names(new_config):
 )
 def test_config_errors(new_config, changes, message):
     with pytest.raises(UserError, match=message):
-        builder_lib.make_config(new_config("/d", **changes))
+        builder_lib.Builder.config_for(new_config("/d", **changes))
 
 
 @pytest.fixture

@@ -1,20 +1,21 @@
 """DeepMind's Multi-dSprites: published scenes, the draw, the textures and the TFDS builder."""
 
 import colorsys
-import itertools
 
 import numpy as np
 import pytest
 
-from ocgm.data import eval_batches, generated, get_spec, prepare, sprite_scenes, sprites
-from ocgm.data.multi_dsprites_deepmind import multi_dsprites_deepmind_dataset_builder as builder_lib
-from ocgm.data.multi_dsprites_deepmind import scenes as scenes_lib
-from ocgm.data.multi_dsprites_deepmind import textures as textures_lib
+from ocgm.data import builders, eval_batches, generated, get_spec, prepare, sprite_scenes, sprites
+from ocgm.datasets.multi_dsprites_deepmind_synthetic import (
+    multi_dsprites_deepmind_synthetic_dataset_builder as builder_lib,
+)
+from ocgm.datasets.multi_dsprites_deepmind_synthetic import scenes as scenes_lib
+from ocgm.datasets.multi_dsprites_deepmind_synthetic import textures as textures_lib
 from ocgm.errors import UserError
 
 PUBLISHED = ("colored_on_grayscale", "binarized", "colored_on_colored")
 VARIANTS = (*PUBLISHED, "textured")
-NAME = "multi_dsprites_deepmind"
+NAME = "multi_dsprites_deepmind_synthetic"
 
 
 @pytest.fixture
@@ -80,8 +81,8 @@ def test_published_scenes_could_have_been_drawn(published, variant):
 
 
 def draw(variant: str, blocks: int) -> sprite_scenes.Scenes:
-    rngs = itertools.islice(generated.block_generators("train"), blocks)
-    parts = [scenes_lib.draw_scenes(rng, variant, generated.BLOCK) for rng in rngs]
+    rngs = [generated.block_generator(0, i) for i in range(blocks)]
+    parts = [scenes_lib.draw_scenes(rng, variant, 256) for rng in rngs]
     fields = ("background", "num_objects", "sprite", "color")
     return sprite_scenes.Scenes(
         **{f: np.concatenate([getattr(part, f) for part in parts]) for f in fields}
@@ -277,16 +278,16 @@ def test_records_depend_on_split_and_index_alone(new_config, stored, tmp_path):
     many = prepare(stored("textured"))
     config = new_config(tmp_path, name=NAME, variant="textured", num_examples=(3, 2, 2))
     few = prepare(config)
-    for split in generated.SPLITS:
+    for split in builders.SPLITS:
         for a, b in zip(few.as_data_source(split), many.as_data_source(split), strict=False):
             np.testing.assert_array_equal(a["image"], b["image"])
-    images = [r["image"].tobytes() for s in generated.SPLITS for r in many.as_data_source(s)]
+    images = [r["image"].tobytes() for s in builders.SPLITS for r in many.as_data_source(s)]
     assert len(set(images)) == 267
 
 
 def test_config_names(new_config):
     def name(**changes):
-        config = builder_lib.make_config(new_config("/d", name=NAME, **changes))
+        config = builder_lib.Builder.config_for(new_config("/d", name=NAME, **changes))
         return config if isinstance(config, str) else config.name
 
     assert name(variant="", num_examples=()) == "colored_on_grayscale"
@@ -311,4 +312,4 @@ def test_real_sprites_are_asked_for(new_config, tmp_path):
 )
 def test_config_errors(new_config, changes, message):
     with pytest.raises(UserError, match=message):
-        builder_lib.make_config(new_config("/d", **{"name": NAME, "variant": ""} | changes))
+        builder_lib.Builder.config_for(new_config("/d", **{"name": NAME, "variant": ""} | changes))

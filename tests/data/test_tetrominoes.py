@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tensorflow_datasets.proto import tf_example_generated_pb2
 
-from ocgm.data import eval_batches, generated, prepare
-from ocgm.data.tetrominoes import scenes as scenes_lib
-from ocgm.data.tetrominoes import tetrominoes_dataset_builder as builder_lib
+from ocgm.data import builders, eval_batches, generated, prepare
+from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
+from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as builder_lib
 from ocgm.errors import UserError
 
 NATIVE = 35
@@ -38,8 +38,7 @@ def read_records(path) -> list[dict[str, np.ndarray]]:
 @pytest.fixture(scope="module")
 def scenes():
     """8,192 scenes."""
-    rngs = generated.block_generators("train")
-    drawn = [scenes_lib.draw_scenes(next(rngs), generated.BLOCK) for _ in range(32)]
+    drawn = [scenes_lib.draw_scenes(generated.block_generator(0, i), 256) for i in range(32)]
     return scenes_lib.Scenes(
         **{f: np.concatenate([getattr(d, f) for d in drawn]) for f in ("x", "y", "shape", "color")}
     )
@@ -126,7 +125,7 @@ def test_masks_are_where_the_image_is(scenes):
 
 def test_record_and_resize(new_config, tmp_path):
     config = new_config(
-        tmp_path, name="tetrominoes", variant="", image_size=35, num_examples=(300, 5, 3)
+        tmp_path, name="tetrominoes_synthetic", variant="", image_size=35, num_examples=(300, 5, 3)
     )
     builder = prepare(config)
     assert builder.builder_config.name == "default_n300_5_3"
@@ -164,19 +163,23 @@ def test_record_and_resize(new_config, tmp_path):
 
 def test_records_depend_on_split_and_index_alone(new_config, tmp_path):
     def images(split, *num_examples):
-        config = new_config(tmp_path, name="tetrominoes", variant="", num_examples=num_examples)
+        config = new_config(
+            tmp_path, name="tetrominoes_synthetic", variant="", num_examples=num_examples
+        )
         return [record["image"] for record in prepare(config).as_data_source(split)]
 
     many = images("train", 300, 1, 1)
     np.testing.assert_array_equal(images("train", 260, 2, 2), many[:260])
     assert len({image.tobytes() for image in many}) == 300
-    parts = [images(split, 4, 4, 4) for split in generated.SPLITS]
+    parts = [images(split, 4, 4, 4) for split in builders.SPLITS]
     assert len({image.tobytes() for part in parts for image in part}) == 12
 
 
 def test_config_names(new_config):
     def name(**changes):
-        config = builder_lib.make_config(new_config("/d", name="tetrominoes", **changes))
+        config = builder_lib.Builder.config_for(
+            new_config("/d", name="tetrominoes_synthetic", **changes)
+        )
         return config if isinstance(config, str) else config.name
 
     assert name(variant="", num_examples=()) == "default"
@@ -194,6 +197,6 @@ def test_config_names(new_config):
 )
 def test_config_errors(new_config, changes, message):
     with pytest.raises(UserError, match=message):
-        builder_lib.make_config(
+        builder_lib.Builder.config_for(
             new_config("/d", **{"name": "tetrominoes", "variant": ""} | changes)
         )
