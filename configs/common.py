@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from ocgm.data import registry
 from ocgm.errors import ConfigError
 
 
@@ -13,19 +14,13 @@ class Dataset(NamedTuple):
 
     image_size: int
     num_slots: int
-    goal: float = 0.5655
+    goal: float
 
 
+_GOALS = {"sketchy": 0.5645, "sketchy_synthetic": 0.5645}
 DATASETS = {
-    "multi_dsprites": Dataset(64, 5),
-    "gqn": Dataset(64, 7),
-    "objects_room": Dataset(64, 7),
-    "shapestacks": Dataset(64, 9),
-    "sketchy": Dataset(128, 10, goal=0.5645),
-    "apc": Dataset(128, 10),
-    "multi_dsprites_deepmind": Dataset(64, 6),
-    "tetrominoes": Dataset(35, 4),
-    "clevr_with_masks": Dataset(96, 7),
+    name: Dataset(spec.image_size, spec.num_slots, _GOALS.get(name, 0.5655))
+    for name, spec in registry.DATASETS.items()
 }
 
 
@@ -305,7 +300,7 @@ def efficient_morl_multi_dsprites() -> ConfigDict:
 def efficient_morl_clevr6() -> ConfigDict:
     """CLEVR scenes with at most six objects, at 96x96."""
     config = efficient_morl("clevr_with_masks")
-    config.data.variant = "clevr6"
+    config.data.update(variant="clevr6", protocol="efficient_morl", image_size=96)
     config.objective = error_weight_geco(goal=-2.206)
     return config
 
@@ -328,7 +323,7 @@ def _slot_autoencoder(dataset: str, model: str, **fields: object) -> ConfigDict:
         **fields,
     )
     if dataset == "clevr_with_masks":
-        config.data.variant, config.data.image_size = "clevr6", 128
+        config.data.update(variant="clevr6", protocol="slot_attention", image_size=128)
     else:
         # The 32 channels and the decoder at full resolution are of a third party's configuration.
         config.model.update(encoder_features=(32, 32, 32, 32), decoder="full")
@@ -356,7 +351,8 @@ def slot_attention_of_efficient_morl(dataset: str) -> ConfigDict:
     config.model.update(variant="efficient_morl", encoder_features=(64, 64, 64, 64))
     config.model.decoder = "deconv" if dataset == "clevr_with_masks" else "small"
     config.model.latent_size = 32 if dataset == "tetrominoes" else 64
-    config.data.image_size = DATASETS[dataset].image_size
+    if dataset == "clevr_with_masks":
+        config.data.update(protocol="efficient_morl", image_size=96)
     config.seed = 1
     halving(config, begin=10_000)
     return config

@@ -12,7 +12,7 @@ from configs import common
 
 def get_config() -> ConfigDict:
     config = common.efficient_morl_clevr6()
-    config.data.update(variant="", image_size=128)
+    config.data.update(variant="all", image_size=128)
     config.model.num_slots = 11
     config.curriculum = ((100_000, "refinement_steps", 2),)
     config.evaluation.model_options.refinement_steps = 2

@@ -12,5 +12,5 @@ from configs import common
 
 def get_config() -> ConfigDict:
     config = common.efficient_morl_multi_dsprites()
-    config.data.variant = "textured"
+    config.data.update(name="multi_dsprites_deepmind_synthetic", variant="textured")
     return config

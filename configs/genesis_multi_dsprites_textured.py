@@ -12,7 +12,7 @@ from configs import common
 
 
 def get_config() -> ConfigDict:
-    config = common.genesis("multi_dsprites_deepmind")
+    config = common.genesis("multi_dsprites_deepmind_synthetic")
     config.data.variant = "textured"
     config.model.update(likelihood="gaussian", component_sigma=0.1)
     config.objective = common.elbo(beta=1.0)

@@ -12,5 +12,5 @@ from configs import common
 
 def get_config() -> ConfigDict:
     config = common.iodine("clevr_with_masks")
-    config.data.update(variant="clevr6", image_size=128)
+    config.data.update(variant="clevr6", protocol="slot_attention", image_size=128)
     return config

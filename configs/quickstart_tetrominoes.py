@@ -1,4 +1,4 @@
-"""Slot Attention, small, on Tetrominoes at 32x32: objects in minutes on two CPU cores.
+"""Slot Attention, small, on synthetic Tetrominoes at 32x32: objects in minutes on two CPU cores.
 
 python -m ocgm.main --config=configs/quickstart_tetrominoes.py --workdir=DIR
 """
@@ -9,7 +9,7 @@ from configs import common
 
 
 def get_config() -> ConfigDict:
-    config = common.slot_attention("tetrominoes")
+    config = common.slot_attention("tetrominoes_synthetic")
     config.data.image_size = 32
     config.batch_size = 16
     # Features of a quarter of the pixels, and no hidden layer at full resolution.

@@ -21,6 +21,7 @@ _FREE_FIELDS = (
 
 # Fields that came later, and what runs without them did.
 _LATER_FIELDS = {"num_seeds": 1}
+_LATER_DATA_FIELDS = {"protocol": "", "manual_dir": "", "on_the_fly": False}
 
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, object]:
@@ -62,7 +63,9 @@ def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     if not path.is_file():
         raise ConfigError(f"{workdir} holds no run (there is no config.json). Train one first.")
     try:
-        return ml_collections.ConfigDict({**_LATER_FIELDS, **from_json(path.read_text())})
+        config = ml_collections.ConfigDict({**_LATER_FIELDS, **from_json(path.read_text())})
+        config.data = ml_collections.ConfigDict({**_LATER_DATA_FIELDS, **config.data})
+        return config
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not valid JSON ({error}).") from error
 

@@ -12,7 +12,9 @@ from ocgm.files import write_atomically
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of a run or an export; 'pretrained' or 'pretrained:slot_attention'."
 )
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Part of the data.")
+_SPLIT = flags.DEFINE_string(
+    "split", "test", "Part of the data: train, validation, test, or a further one that it has."
+)
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "How many of its first images.", 1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at a time.", 1)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ocgm import figures, metrics, models, sharding
-from ocgm.data import eval_batches, registry
+from ocgm.data import eval_batches, registry, resizing
 from ocgm.models.base import Outputs
 from ocgm.train_state import image_to_float, stream_keys
 
@@ -68,7 +68,7 @@ class Evaluator:
         key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
         totals, first, outputs = None, None, None
         for i, batch in enumerate(batches):
-            if self._spec.has_masks:
+            if "masks" in batch:
                 metrics.check_labels(batch["masks"], self._spec.max_objects + 1)
             on_device = {
                 name: jax.make_array_from_process_local_data(batch_sharding, array)
@@ -102,12 +102,13 @@ class Evaluator:
             ),
             "slots_used": jnp.sum(outputs.active_slots, axis=1),
         }
-        if self._spec.has_masks:
+        if "masks" in batch:
             labels = self._spec.max_objects + 1
             kinds = {"": outputs.log_masks, "_decoded": outputs.log_masks_decoded}
             for suffix, log_masks in kinds.items():
                 if log_masks is None:
                     continue
+                log_masks = metrics.resize_log_masks(log_masks, batch["masks"].shape[1])
                 scores = metrics.segmentation_metrics(log_masks, batch["masks"], labels)
                 per_image |= {f"{name}{suffix}": score for name, score in scores.items()}
         valid = batch["valid"]
@@ -149,14 +150,17 @@ def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.I
     """Inputs beside reconstructions, true and inferred masks, and every slot's part.
 
     Args:
-      batch: `image` uint8 [B, H, W, 3] and, if there are true masks, `masks` [B, H, W].
+      batch: `image` uint8 [B, H, W, 3] and, if there are true masks, `masks` [B, S, S].
       outputs: host arrays.
     """
+    masks = batch.get("masks")
+    if masks is not None:
+        masks = resizing.nearest(masks, batch["image"].shape[1])
     return figures.reconstruction_figure(
         batch["image"] / np.float32(255),
         outputs.reconstruction,
         outputs.log_masks,
         outputs.components,
         outputs.log_masks_decoded,
-        batch.get("masks"),
+        masks,
     )

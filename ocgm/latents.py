@@ -14,7 +14,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from ocgm import activeness, cli, disentanglement, figures, inference
+from ocgm import activeness, cli, disentanglement, figures, inference, metrics
 from ocgm.data import eval_batches
 from ocgm.errors import InputError, UserError
 from ocgm.files import write_atomically
@@ -27,7 +27,9 @@ _OUTPUT = flags.DEFINE_string(
     "",
     "Folder for latents.json, activeness.png and traversals.png; --workdir by default.",
 )
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Part of the data.")
+_SPLIT = flags.DEFINE_string(
+    "split", "test", "Part of the data: train, validation, test, or a further one that it has."
+)
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 100, "Images to measure activeness on.", 1)
 _DCI_IMAGES = flags.DEFINE_integer("dci_images", 320, "Images whose objects DCI is about.", 1)
 _MIN_PIXELS = flags.DEFINE_integer("min_pixels", 50, "DCI leaves smaller objects out.", 1)
@@ -127,9 +129,10 @@ def _measure(trained: inference.TrainedModel) -> _Measured:
         slots.append(jax.device_get(outputs.slots))
         if {"masks", "factors"} <= batch.keys():
             batch["valid"] &= i * size + np.arange(size) < _DCI_IMAGES.value
-            codes, log_masks = jax.device_get(
-                (disentanglement.slot_codes(outputs), activeness.masks_of_codes(trained, outputs))
+            log_masks = metrics.resize_log_masks(
+                activeness.masks_of_codes(trained, outputs), batch["masks"].shape[1]
             )
+            codes, log_masks = jax.device_get((disentanglement.slot_codes(outputs), log_masks))
             objects.append(
                 disentanglement.match_objects(batch, codes, log_masks, _MIN_PIXELS.value)
             )

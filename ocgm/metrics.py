@@ -110,6 +110,29 @@ def segmentation_metrics(
     return {name: jnp.where(in_range, value, jnp.nan) for name, value in metrics.items()}
 
 
+def resize_log_masks(log_masks: jax.Array, size: int) -> jax.Array:
+    """Brings inferred masks to the side of the true ones, by bicubic interpolation of probabilities.
+
+    CLEVR's true masks have 192x192 pixels in EfficientMORL's protocol, whatever the model's side
+    (the mask probabilities are enlarged, then the largest is taken).
+
+    Args:
+      log_masks: [B, K, H, W, 1].
+      size: wanted side in pixels.
+
+    Returns:
+      [B, K, size, size, 1]; `log_masks` itself where the side is right already.
+    """
+    chex.assert_rank(log_masks, 5)
+    batch_size, num_slots, height, width, _ = log_masks.shape
+    if height == width == size:
+        return log_masks
+    shape = (batch_size, num_slots, size, size, 1)
+    # The cubic filter overshoots, also below zero.
+    probabilities = jnp.maximum(jax.image.resize(jnp.exp(log_masks), shape, "cubic"), 1e-30)
+    return jnp.log(probabilities)
+
+
 def check_labels(true_labels: np.ndarray, num_true_labels: int) -> None:
     """Checks on the host that the metrics' table has a row for every label; for evaluators.
 

@@ -38,7 +38,7 @@ def test_labels_are_rows_of_factors(tiny_config, side):
 def test_labels_are_rows_of_factors_in_tetrominoes(tmp_path):
     data = ConfigDict(
         {
-            "name": "tetrominoes",
+            "name": "tetrominoes_synthetic",
             "variant": "",
             "image_size": 35,
             "data_dir": str(tmp_path),

@@ -15,7 +15,7 @@ _IMAGES = 32
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> dict[str, np.ndarray]:
     """Scenes that nothing was trained on."""
-    data: ConfigDict = common.data("tetrominoes")
+    data: ConfigDict = common.data("tetrominoes_synthetic")
     data.update(
         image_size=32, num_examples=(2, 2, 64), data_dir=str(tmp_path_factory.mktemp("data"))
     )

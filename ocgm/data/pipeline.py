@@ -1,11 +1,12 @@
-"""Grain pipelines over prepared datasets.
+"""Grain pipelines over prepared datasets, and over scenes that are made while training.
 
 Batches are made from a global list of indices that depends on the seed only; a process reads its
 rows of each batch. So any number of processes sees the same global batches.
 """
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -14,10 +15,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from ocgm.data.storage import prepare
+from ocgm.data import builders, resizing
+from ocgm.data.builders import SceneBuilder
+from ocgm.data.storage import open_builder, prepare
 from ocgm.errors import UserError
 
 Batch = dict[str, np.ndarray]
+
+# Scenes on the fly: far more than any training sees, and different ones for every seed.
+_SCENES_OF_A_SEED = 2**40
+_BLOCKS_KEPT = 4
 
 # Enough to ride out a slow read, few enough not to matter in memory.
 _BATCHES_AHEAD = 8
@@ -32,10 +39,11 @@ def train_iterator(
 ) -> grain.DatasetIterator:
     """Iterates over the training split for ever, in a new random order every epoch.
 
-    An epoch has no short last batch: the next epoch fills it up.
+    An epoch has no short last batch: the next epoch fills it up. With `on_the_fly` there are no
+    epochs: every image is a new scene, and batches of different seeds hold different scenes.
 
     Args:
-      data_config: fields of `prepare` and `image_size`.
+      data_config: the `data` part of a config.
       batch_size: images in a batch, over all processes together.
       seed: the order depends on it alone.
       process_index: this process; JAX's by default.
@@ -49,14 +57,14 @@ def train_iterator(
       UserError: see `prepare`; or if sizes do not fit.
     """
     rows = _process_rows(batch_size, process_index, process_count)
-    read = _Reader(data_config, "train", ("image",))
-    dataset = (
-        grain.MapDataset.range(read.num_records)
-        .shuffle(seed=seed)
-        .repeat()
-        .batch(batch_size)
-        .map(lambda indices: read(indices[rows]))
-    )
+    if data_config.on_the_fly:
+        read = _SceneMaker(data_config, "train", ("image",))
+        first = seed * _SCENES_OF_A_SEED
+        indices = grain.MapDataset.range(first, first + _SCENES_OF_A_SEED)
+    else:
+        read = _Reader(data_config, "train", ("image",))
+        indices = grain.MapDataset.range(read.num_records).shuffle(seed=seed)
+    dataset = indices.repeat().batch(batch_size).map(lambda indices: read(indices[rows]))
     return iter(dataset.to_iter_dataset(_read_options()))
 
 
@@ -96,8 +104,8 @@ def eval_batches(
     """Iterates once over the first images of a split, in order.
 
     Args:
-      data_config: fields of `prepare` and `image_size`.
-      split: 'train', 'validation' or 'test'.
+      data_config: the `data` part of a config.
+      split: 'train', 'validation', 'test', or a further one that the dataset has.
       batch_size: images in a batch, over all processes together.
       num_images: how many images; None for all.
       process_index: this process; JAX's by default.
@@ -106,15 +114,17 @@ def eval_batches(
 
     Returns:
       Iterator of batches, dicts of arrays with b = batch_size / process_count rows: `image` uint8
-      [b, H, W, 3], `masks` uint8 [b, H, W], `num_objects` int32 [b], `valid` bool [b]. The last
-      batch is filled up with copies of the first image that are not valid, so that all processes
-      get the same number of batches.
+      [b, H, W, 3], `masks` uint8 [b, S, S] where there are any (S is H but in protocols that score
+      finer masks), `num_objects` int32 [b], `valid` bool [b]. The last batch is filled up with
+      copies of the first image that are not valid, so that all processes get the same number of
+      batches.
 
     Raises:
       UserError: see `prepare`; or if sizes do not fit.
     """
     rows = _process_rows(batch_size, process_index, process_count)
-    read = _Reader(data_config, split, ("image", "masks", "num_objects"), extra_fields)
+    reader = _SceneMaker if data_config.on_the_fly else _Reader
+    read = reader(data_config, split, ("image", "masks", "num_objects", *extra_fields))
     count = read.num_records if num_images is None else num_images
     if not 0 < count <= read.num_records:
         raise UserError(
@@ -151,33 +161,52 @@ def _read_options() -> grain.ReadOptions:
     return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
 
 
-class _Reader:
-    """Reads some fields of the records of a split.
+class _Fields:
+    """Some fields of the records of a split, and the side at which images are wanted.
 
     Attributes:
       num_records: size of the split.
     """
+
+    num_records: int
 
     def __init__(
         self,
         data_config: ConfigDict,
         split: str,
         fields: Sequence[str],
-        extra_fields: Sequence[str] = (),
+        builder: SceneBuilder,
+        splits: Iterable[str],
     ):
-        builder = prepare(data_config)
-        if split not in builder.info.splits:
-            raise UserError(
-                f"no split '{split}' in {data_config.name}: {list(builder.info.splits)}"
-            )
+        if split not in splits:
+            raise UserError(f"no split '{split}' in {data_config.name}: {list(splits)}")
         features = builder.info.features
         native, size = features["image"].shape[0], data_config.image_size
         if not 0 < size <= native:
             raise UserError(f"image_size={size}, but {data_config.name} has 1 to {native}")
-        self._pixels = np.arange(size) * native // size if size < native else None
-        # Decoding only these fields triples the rate of the training split.
-        fields = (*fields, *(field for field in extra_fields if field in features.keys()))
-        self._features = tfds.features.FeaturesDict({field: features[field] for field in fields})
+        # Taking only these fields triples the rate of the training split.
+        self._features = tfds.features.FeaturesDict(
+            {field: features[field] for field in fields if field in features.keys()}
+        )
+        self._resized = ("image", "masks") if size < native else ()
+        self._size = size
+
+    def _batch(self, records: builders.Records) -> Batch:
+        """Takes the nearest pixels of images and label maps; gives everything its declared type."""
+        for field in self._resized:
+            if field in records:
+                records[field] = resizing.nearest(records[field], self._size)
+        return jax.tree.map(
+            lambda dtype, array: np.asarray(array, dtype), self._features.np_dtype, records
+        )
+
+
+class _Reader(_Fields):
+    """Reads records of a prepared dataset."""
+
+    def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
+        builder = prepare(data_config)
+        super().__init__(data_config, split, fields, builder, builder.info.splits)
         self._source = builder.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
         )
@@ -186,16 +215,37 @@ class _Reader:
     def __call__(self, indices: np.ndarray) -> Batch:
         """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
         raw = self._source.__getitems__(indices.tolist())
-        records = [self._resize(self._features.deserialize_example_np(record)) for record in raw]
-        return jax.tree.map(
-            lambda dtype, *rows: np.stack(rows, dtype=dtype), self._features.np_dtype, *records
-        )
+        records = [self._features.deserialize_example_np(record) for record in raw]
+        return self._batch(jax.tree.map(lambda *rows: np.stack(rows), *records))
 
-    def _resize(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Takes the nearest pixels of the image and the label map; leaves everything else as it is."""
-        if self._pixels is None:
-            return record
-        maps = {field: record[field] for field in ("image", "masks") if field in record}
-        return record | {
-            field: value[self._pixels[:, None], self._pixels] for field, value in maps.items()
-        }
+
+class _SceneMaker(_Fields):
+    """Makes records of a generated dataset as they are asked for; nothing is on disk."""
+
+    def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
+        builder = open_builder(data_config)
+        if not getattr(builder, "ENDLESS", False):
+            raise UserError(
+                f"on_the_fly=True, but {data_config.name} is not a dataset whose scenes can be made"
+                " without end; see python -m ocgm.data list"
+            )
+        super().__init__(data_config, split, fields, builder, builder.SPLITS)
+        self.num_records = builder.most(split)
+        self._block_size = builder.BLOCK
+        # Neighbours are in the same block, which is made whole; batches are made in order.
+        self._block = functools.lru_cache(_BLOCKS_KEPT)(functools.partial(builder.block, split))
+
+    def __call__(self, indices: np.ndarray) -> Batch:
+        """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
+        numbers, rows = np.divmod(indices, self._block_size)
+        parts = [
+            jax.tree.map(lambda array, r=rows[numbers == number]: array[r], self._of_block(number))
+            for number in np.unique(numbers)
+        ]
+        # In the order of `indices`: blocks are in the order of their numbers.
+        order = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
+        return self._batch(jax.tree.map(lambda *p: np.concatenate(p)[order], *parts))
+
+    def _of_block(self, number: int) -> builders.Records:
+        records = self._block(int(number))
+        return {field: records[field] for field in self._features.keys()}

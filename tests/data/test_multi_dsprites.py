@@ -185,8 +185,8 @@ def test_config_names(new_config):
     [
         ({"variant": "pink"}, "variants plain, unique, not 'pink'"),
         ({"num_examples": (1, 2)}, r"num_examples=\(1, 2\): expected three"),
-        ({"num_examples": (1, 0, 1)}, "expected three numbers of 1"),
-        ({"num_examples": (1, 1, 10_001)}, r"up to \(50000, 10000, 10000\)"),
+        ({"num_examples": (1, 0, 1)}, "expected three numbers from 1"),
+        ({"num_examples": (1, 1, 10_001)}, r"at most \(50000, 10000, 10000\)"),
     ],
 )
 def test_config_errors(new_config, changes, message):
@@ -247,7 +247,7 @@ def test_failed_preparation_leaves_nothing(monkeypatch, new_config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(config)
     assert not list(tmp_path.rglob("*.array_record*"))
-    assert not list(tmp_path.rglob("1.0.0"))
+    assert not list(tmp_path.rglob("1.1.0"))
     monkeypatch.undo()
     assert len(prepare(config).as_data_source("train")) == 600
 
@@ -269,8 +269,11 @@ def test_killed_preparation_does_not_look_complete(new_config, tmp_path):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"half\n"
         process.send_signal(signal.SIGKILL)
-    assert not list(tmp_path.rglob("1.0.0"))
+    assert not list(tmp_path.rglob("1.1.0"))
+    assert len(list(tmp_path.rglob("incomplete.*"))) == 1
     assert len(prepare(config).as_data_source("train")) == 3
+    assert len(list(tmp_path.rglob("1.1.0"))) == 1
+    assert not list(tmp_path.rglob("incomplete.*"))
 
 
 def test_concurrent_preparation(monkeypatch, new_config, tmp_path, capsys):
@@ -278,10 +281,10 @@ def test_concurrent_preparation(monkeypatch, new_config, tmp_path, capsys):
     made = []
     make = builder_lib.Builder.download_and_prepare
 
-    def count(self):
+    def count(self, **options):
         made.append(self)
         time.sleep(0.2)  # Gives the other thread time to arrive.
-        make(self)
+        make(self, **options)
 
     monkeypatch.setattr(builder_lib.Builder, "download_and_prepare", count)
     results = []

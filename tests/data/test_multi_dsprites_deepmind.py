@@ -307,7 +307,8 @@ def test_real_sprites_are_asked_for(new_config, tmp_path):
     "changes,message",
     [
         ({"variant": "plain"}, "has the variants colored_on_grayscale, binarized, .*not 'plain'"),
-        ({"num_examples": (60_001, 1, 1)}, r"up to \(60000, 320, 320\)"),
+        ({"num_examples": (1, 0, 1)}, "expected three numbers from 1 up"),
+        ({"protocol": "genesis"}, "has one protocol, not .genesis."),
     ],
 )
 def test_config_errors(new_config, changes, message):

@@ -4,6 +4,7 @@ import grain
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from ml_collections import ConfigDict
 
 from ocgm.data import eval_batches, prepare, train_iterator
 from ocgm.errors import UserError
@@ -124,6 +125,62 @@ def test_no_two_iterators_share_state(data_config):
     first, second = (train_iterator(data_config, 4, seed=0) for _ in range(2))
     take(first, 3)
     assert first.get_state() != second.get_state()
+
+
+# ---- scenes that are made while training
+
+
+@pytest.fixture
+def endless(new_config, tmp_path) -> ConfigDict:
+    return new_config(
+        tmp_path,
+        name="tetrominoes_synthetic",
+        variant="",
+        image_size=35,
+        num_examples=(),
+        on_the_fly=True,
+    )
+
+
+def test_endless_scenes(endless, tmp_path):
+    """They are the records of the prepared dataset, go on behind its end, and need no disk."""
+    batches = take(train_iterator(endless, 96, seed=0), 4)  # Crosses the border of a block.
+    assert not list(tmp_path.iterdir())
+    assert len({image.tobytes() for image in np.concatenate(batches)}) == 4 * 96
+    stored = prepare(ConfigDict({**endless, "num_examples": (384, 3, 3)}))
+    records = [record["image"] for record in stored.as_data_source("train")]
+    np.testing.assert_array_equal(np.concatenate(batches), records)
+    held_out = next(eval_batches(endless, "test", 3, 3))
+    for field in ("image", "masks", "num_objects"):
+        expected = [record[field] for record in stored.as_data_source("test")]
+        np.testing.assert_array_equal(held_out[field], expected)
+    with pytest.raises(
+        UserError, match="num_images=321, but test of tetrominoes_synthetic has 320"
+    ):
+        eval_batches(endless, "test", 3, 321)
+
+
+def test_endless_scenes_resume_and_are_shared(endless):
+    iterator = train_iterator(endless, 8, seed=1)
+    expected = take(iterator, 60)
+    resumed = train_iterator(endless, 8, seed=1)
+    take(resumed, 3)
+    state = resumed.get_state()
+    resumed = train_iterator(endless, 8, seed=1)
+    resumed.set_state(state)
+    np.testing.assert_array_equal(take(resumed, 57), expected[3:])
+    parts = [take(train_iterator(endless, 8, 1, i, 2), 60) for i in range(2)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
+    assert (take(train_iterator(endless, 8, seed=2), 1)[0] != expected[0]).any()
+
+
+def test_scenes_of_a_fixed_list_are_not_endless(data_config):
+    data_config.on_the_fly = True
+    with pytest.raises(UserError, match="on_the_fly=True, but multi_dsprites is not a dataset"):
+        train_iterator(data_config, 4, seed=0)
+
+
+# ---- mistakes
 
 
 @pytest.mark.parametrize(

@@ -190,13 +190,16 @@ def test_config_names(new_config):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"variant": "plain"}, "tetrominoes has the variants default, not 'plain'"),
-        ({"num_examples": (1, 321, 1)}, r"up to \(60000, 320, 320\)"),
-        ({"sprites_path": "/f.npz"}, "sprites_path='/f.npz', but tetrominoes has no sprites"),
+        ({"variant": "plain"}, "tetrominoes_synthetic has the variants default, not 'plain'"),
+        ({"num_examples": (1, 2)}, "expected three numbers from 1 up"),
+        (
+            {"sprites_path": "/f.npz"},
+            "sprites_path='/f.npz', but tetrominoes_synthetic has no sprites",
+        ),
     ],
 )
 def test_config_errors(new_config, changes, message):
     with pytest.raises(UserError, match=message):
         builder_lib.Builder.config_for(
-            new_config("/d", **{"name": "tetrominoes", "variant": ""} | changes)
+            new_config("/d", **{"name": "tetrominoes_synthetic", "variant": ""} | changes)
         )
