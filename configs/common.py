@@ -26,19 +26,7 @@ DATASETS = {
 
 def data(name: str) -> ConfigDict:
     """A dataset at the image side that the papers use."""
-    return ConfigDict(
-        {
-            "name": name,
-            "variant": "",  # "" means the dataset's first, such as multi_dsprites' "plain"; "unique" colours
-            "protocol": "",  # whose splits and preprocessing; "" means the dataset's first
-            "image_size": DATASETS[name].image_size,
-            "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
-            "manual_dir": "",  # the published files, or your pictures; "" means where downloads go
-            "sprites_path": "",  # dSprites npz, of sprite datasets; "" renders the sprites analytically
-            "num_examples": (),  # (train, validation, test); () means all
-            "on_the_fly": False,  # make scenes while training, endlessly; of generated datasets
-        }
-    )
+    return registry.default_config(name)
 
 
 def geco(goal: float = 0.5655) -> ConfigDict:

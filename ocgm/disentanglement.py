@@ -27,10 +27,12 @@ _KINDS = {
     "x": CONTINUOUS,
     "y": CONTINUOUS,
     "z": CONTINUOUS,
+    "position": CONTINUOUS,
     "rotation": CONTINUOUS,
     "orientation": CONTINUOUS,
+    "yaw": CONTINUOUS,
     "scale": CONTINUOUS,
-    "size": DISCRETE,
+    "size": DISCRETE,  # where it is a code; lengths are real numbers
     "material": DISCRETE,
     "shape": DISCRETE,
     "color": DISCRETE,
@@ -123,23 +125,28 @@ def with_kinds(factors: Mapping[str, np.ndarray]) -> Factors:
     """Says which factors are continuous and which discrete; the one place that does, for all datasets.
 
     Args:
-      factors: values [N], or RGB colours [N, 3], by name.
+      factors: values [N], or RGB colours or vectors [N, 3], by name.
 
     Returns:
-      name -> (values [N], "continuous" or "discrete"). Colours are classes if there are at most 16 of them, otherwise
-      three continuous channels `color_red`, `color_green`, `color_blue`.
+      name -> (values [N], "continuous" or "discrete"). Real numbers are continuous. Vectors become three factors, such as
+      `position_x`. Colours are classes if there are at most 16 of them, otherwise three continuous channels
+      `color_red`, `color_green`, `color_blue`.
     """
     result = {}
     for name, values in factors.items():
         if values.ndim == 1:
-            result[name] = (values, _KINDS[name])
+            real = np.issubdtype(values.dtype, np.floating)
+            result[name] = (values, CONTINUOUS if real else _KINDS[name])
             continue
-        colors, which = np.unique(values, axis=0, return_inverse=True)
-        if len(colors) <= _MAX_COLORS:
-            result[name] = (which, DISCRETE)
-        else:
-            for channel, of_channel in zip(("red", "green", "blue"), values.T, strict=True):
-                result[f"{name}_{channel}"] = (of_channel.astype(np.float64), CONTINUOUS)
+        axes = ("x", "y", "z")
+        if name == "color":
+            colors, which = np.unique(values, axis=0, return_inverse=True)
+            if len(colors) <= _MAX_COLORS:
+                result[name] = (which, DISCRETE)
+                continue
+            axes = ("red", "green", "blue")
+        for axis, along in zip(axes, values.T, strict=True):
+            result[f"{name}_{axis}"] = (along.astype(np.float64), CONTINUOUS)
     return result
 
 

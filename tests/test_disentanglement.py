@@ -128,6 +128,17 @@ def test_kinds_of_factors():
     assert with_kinds({"color": np.arange(30)})["color"][1] == "discrete"
 
 
+def test_lengths_and_vectors_are_continuous():
+    position = np.arange(36, dtype=np.float32).reshape(12, 3)
+    kinds = with_kinds({"size": np.arange(12), "position": position})
+    assert kinds["size"][1] == "discrete"
+    assert [(name, kind) for name, (_, kind) in kinds.items()][1:] == [
+        (f"position_{axis}", "continuous") for axis in "xyz"
+    ]
+    np.testing.assert_array_equal(kinds["position_z"][0], position[:, 2])
+    assert with_kinds({"size": position[:, 0]})["size"][1] == "continuous"
+
+
 # ---- objects and slots
 
 

@@ -58,11 +58,11 @@ def assert_told(done, *parts: str, prefix: str = "error: ") -> None:
         ("--config.data.variant=uniqe", ("uniqe",)),
         (
             "--config.data.name=objects_room",
-            ("Objects Room ('objects_room') is not at", "download", "name=multi_dsprites"),
+            ("Objects Room ('objects_room') is not at", "download", "name=objects_room_synthetic"),
         ),
         (
             "--config.data.name=shapestacks",
-            ("ShapeStacks ('shapestacks') is not at", "download", "name=multi_dsprites"),
+            ("ShapeStacks ('shapestacks') is not at", "download", "name=shapestacks_synthetic"),
         ),
     ],
 )

@@ -8,6 +8,7 @@ _HOMES = {
     "DatasetSpec": "registry",
     "get_spec": "registry",
     "data_dir": "storage",
+    "open_builder": "storage",
     "prepare": "storage",
     "train_iterator": "pipeline",
     "eval_batches": "pipeline",

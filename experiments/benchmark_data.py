@@ -1,0 +1,129 @@
+"""Time the making and the reading of datasets: python -m experiments.benchmark_data.
+
+Two tables. The first: images a second that each synthetic dataset's generator makes, in this process, nothing written.
+The second: synthetic Tetrominoes of each `--num_records`, prepared on disk, read by the training pipeline, and trained
+on by the quickstart's Slot Attention, the fastest model of a config here; every measurement in a process of its own, so
+that peak memory is its own. Numbers of a busy machine, or of different ones, cannot be compared.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import pathlib
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import common, quickstart_tetrominoes
+from ocgm import cli
+from ocgm.data import registry
+
+_DATASETS = flags.DEFINE_list(
+    "datasets",
+    [spec.name for spec in registry.DATASETS.values() if spec.generated],
+    "Generated datasets to time.",
+)
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long to make scenes of each.", 0.1)
+_NUM_RECORDS = flags.DEFINE_list("num_records", ["10000", "1000000"], "Sizes to compare.")
+_STEPS = flags.DEFINE_integer("steps", 300, "Training steps to time.", 30)
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to prepare; a temporary folder by default.")
+
+
+def rate(make: Callable[[], int], seconds: float) -> float:
+    """Images a second of a function that returns how many it made, after one call that is not counted."""
+    make()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        count += make()
+    return count / (time.perf_counter() - start)
+
+
+def generating_rate(name: str, seconds: float) -> float:
+    """Images a second that a generated dataset's builder makes."""
+    from ocgm.data import open_builder
+
+    builder = open_builder(common.data(name))
+    blocks = iter(range(2**31))
+    return rate(lambda: len(builder.block("train", next(blocks))["image"]), seconds)
+
+
+# ---- synthetic Tetrominoes by size; each function runs in a process of its own
+
+
+def tetrominoes_config(data_dir: str, num_records: int) -> ConfigDict:
+    """The quickstart's experiment on so many training images."""
+    config = quickstart_tetrominoes.get_config()
+    config.data.data_dir = data_dir
+    config.data.num_examples = (num_records, 320, 320)
+    return config
+
+
+def prepare(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
+    """Makes the dataset."""
+    from ocgm.data import prepare as prepare_dataset
+
+    del seconds, steps
+    start = time.perf_counter()
+    prepare_dataset(tetrominoes_config(data_dir, num_records).data)
+    return {"images/s": (num_records + 640) / (time.perf_counter() - start)}
+
+
+def load(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
+    """Reads batches as training does."""
+    from ocgm.data import train_iterator
+
+    del steps
+    config = tetrominoes_config(data_dir, num_records)
+    batches = train_iterator(config.data, config.batch_size, seed=0)
+    return {"images/s": rate(lambda: len(next(batches)["image"]), seconds)}
+
+
+def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
+    """Trains, and evaluates once in the end."""
+    from ocgm import train as train_lib
+    from ocgm.curves import read_metrics
+
+    del seconds
+    config = tetrominoes_config(data_dir, num_records)
+    config.num_train_steps, config.log_every_steps = steps, 10
+    with tempfile.TemporaryDirectory() as workdir:
+        train_lib.train(config, pathlib.Path(workdir))
+        _, rates = read_metrics(pathlib.Path(workdir) / "metrics.jsonl")["train/images_per_second"]
+    return {"images/s": float(np.median(rates))}
+
+
+def measure(job: str, *args: object) -> dict[str, float]:
+    """Runs one of the functions above in a new process; adds its peak memory in MiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (job, *args))
+
+
+def _measured(job: str, *args: object) -> dict[str, float]:
+    flags.FLAGS.mark_as_parsed()
+    with contextlib.redirect_stdout(io.StringIO()):  # What training tells is not the table.
+        result = globals()[job](*args)
+    return result | {"peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    print("| Dataset | images/s |\n|---|---|")
+    for name in _DATASETS.value:
+        print(f"| {name} | {generating_rate(name, _SECONDS.value):,.0f} |", flush=True)
+    print("\n| Records | job | images/s | peak MiB |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        data_dir = _DATA_DIR.value or temporary
+        for num_records in map(int, _NUM_RECORDS.value):
+            for job in ("prepare", "load", "train"):
+                result = measure(job, data_dir, num_records, _SECONDS.value, _STEPS.value)
+                numbers = " | ".join(f"{value:,.0f}" for value in result.values())
+                print(f"| {num_records:,} | {job} | {numbers} |", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
