@@ -24,11 +24,6 @@ DATASETS = {
 }
 
 
-def data(name: str) -> ConfigDict:
-    """A dataset at the image side that the papers use."""
-    return registry.default_config(name)
-
-
 def geco(goal: float = 0.5655) -> ConfigDict:
     """GECO with the authors' settings; goal in nats per pixel and channel, step size per nat at 64x64."""
     return ConfigDict(
@@ -99,7 +94,7 @@ def experiment(dataset: str, model: str, **fields: object) -> ConfigDict:
       model: a name of ocgm.models.
       **fields: the model's other fields.
     """
-    data_config = data(dataset)
+    data_config = registry.default_config(dataset)
     # One source for the image side: --config.data.image_size sets the model's too.
     image_size = data_config.get_ref("image_size")
     return ConfigDict(

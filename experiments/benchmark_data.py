@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import common, quickstart_tetrominoes
+from configs import quickstart_tetrominoes
 from ocgm import cli
 from ocgm.data import registry
 
@@ -47,7 +47,7 @@ def generating_rate(name: str, seconds: float) -> float:
     """Images a second that a generated dataset's builder makes."""
     from ocgm.data import open_builder
 
-    builder = open_builder(common.data(name))
+    builder = open_builder(registry.default_config(name))
     blocks = iter(range(2**31))
     return rate(lambda: len(builder.block("train", next(blocks))["image"]), seconds)
 

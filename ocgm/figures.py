@@ -36,11 +36,11 @@ _PALETTE = np.array(
 _PALETTE_DIMMING = 0.6
 
 _BACKGROUND_COLOR = (38, 38, 38)
-_PAPER_COLOR = (255, 255, 255)
-_INK_COLOR = (34, 34, 34)
+PAPER_COLOR = (255, 255, 255)
+INK_COLOR = (34, 34, 34)
 _CHECKER_GRAYS = (188, 212)
 # Of heat maps, from nothing to most: the palette's two blues, since lightness falls all along.
-_HEAT_COLORS = np.array([_PAPER_COLOR, _PALETTE[4], _PALETTE[8]], np.float32)
+_HEAT_COLORS = np.array([PAPER_COLOR, _PALETTE[4], _PALETTE[8]], np.float32)
 
 # Pixels.
 _MIN_TILE = 96
@@ -80,6 +80,21 @@ def segmentation_map(log_masks: np.ndarray) -> np.ndarray:
     _check_rank("log_masks", log_masks, 5)
     labels = np.argmax(np.asarray(log_masks)[..., 0], axis=1)
     return mask_colors(log_masks.shape[1])[labels]
+
+
+def label_map(labels: np.ndarray) -> np.ndarray:
+    """Colours label maps: the background (0) black, object 1 in the first colour.
+
+    Args:
+      labels: integers [..., H, W].
+
+    Returns:
+      uint8 [..., H, W, 3].
+    """
+    num_objects = int(np.max(labels, initial=0))
+    return np.concatenate([np.array([_BACKGROUND_COLOR], np.uint8), mask_colors(num_objects)])[
+        labels
+    ]
 
 
 def overlay(images: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
@@ -135,7 +150,7 @@ def reconstruction_figure(
         _Column("reconstruction", _to_uint8(reconstruction)),
     ]
     if true_labels is not None:
-        columns.append(_Column("true masks", _label_map(true_labels)))
+        columns.append(_Column("true masks", label_map(true_labels)))
     if log_masks_decoded is None:
         columns.append(_Column("segmentation", segmentation_map(log_masks)))
     else:
@@ -233,12 +248,12 @@ def activeness_figure(activeness: np.ndarray) -> Image.Image:
     )
     left, top = _MARGIN + left + _GAP, _MARGIN + _LINE_HEIGHT + _GAP
     size = (left + cells.shape[1] + _GAP + right + _MARGIN, top + len(cells) + 3 * _MARGIN)
-    figure = Image.new("RGB", size, _PAPER_COLOR)
+    figure = Image.new("RGB", size, PAPER_COLOR)
     figure.paste(Image.fromarray(cells), (left, top))
     draw = ImageDraw.Draw(figure)
 
     def write(x: float, y: float, text: str, anchor: str) -> None:
-        draw.text((x, y), text, fill=_INK_COLOR, font=font, anchor=anchor)
+        draw.text((x, y), text, fill=INK_COLOR, font=font, anchor=anchor)
 
     beside = left + cells.shape[1] + _GAP
     write(left - _GAP, _MARGIN + _LINE_HEIGHT, "dimension", "rd")
@@ -281,7 +296,7 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | np.ndarray) -> N
 class _Column(NamedTuple):
     caption: str
     tiles: np.ndarray  # uint8 [B, H, W, 3].
-    frame_color: tuple[int, ...] = _PAPER_COLOR
+    frame_color: tuple[int, ...] = PAPER_COLOR
 
 
 def _slot_columns(components: np.ndarray, log_masks: np.ndarray) -> list[_Column]:
@@ -313,14 +328,6 @@ def _checkerboard(height: int, width: int) -> np.ndarray:
     return np.where((row + column) % 2, *_CHECKER_GRAYS)[..., None] / 255
 
 
-def _label_map(labels: np.ndarray) -> np.ndarray:
-    """Labels [B, H, W] as colours: the background (0) black, object 1 in the first colour."""
-    num_objects = int(np.max(labels, initial=0))
-    return np.concatenate([np.array([_BACKGROUND_COLOR], np.uint8), mask_colors(num_objects)])[
-        labels
-    ]
-
-
 def _grid(columns: Sequence[_Column], row_captions: Sequence[str] = ()) -> Image.Image:
     """Lays out captions over columns of enlarged tiles, and beside the rows if there are any for these."""
     num_rows, height, width, _ = columns[0].tiles.shape
@@ -336,14 +343,14 @@ def _grid(columns: Sequence[_Column], row_captions: Sequence[str] = ()) -> Image
             margin + _MARGIN + len(columns) * (cell_width + _GAP) - _GAP,
             2 * _MARGIN + head + num_rows * (cell_height + _GAP) - _GAP,
         ),
-        _PAPER_COLOR,
+        PAPER_COLOR,
     )
     draw = ImageDraw.Draw(figure)
     for j, caption in enumerate(row_captions):
         draw.multiline_text(
             (margin - _GAP, _MARGIN + head + j * (cell_height + _GAP) + cell_height / 2),
             caption,
-            fill=_INK_COLOR,
+            fill=INK_COLOR,
             font=font,
             anchor="rm",
             align="right",
@@ -353,7 +360,7 @@ def _grid(columns: Sequence[_Column], row_captions: Sequence[str] = ()) -> Image
         draw.multiline_text(
             (left + cell_width / 2, _MARGIN + head - _GAP),
             column.caption,
-            fill=_INK_COLOR,
+            fill=INK_COLOR,
             font=font,
             anchor="md",
             align="center",

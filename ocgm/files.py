@@ -1,7 +1,11 @@
 """Writing files so that they are whole or not there."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
+import sys
+from collections.abc import Iterator
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -26,3 +30,20 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a file lock, which the system frees even if the process is killed.
+
+    Args:
+      path: the lock, a file that is made; who waits says that its folder is being written.
+    """
+    path = pathlib.Path(path)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that writes {path.parent}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -5,8 +5,8 @@ import pytest
 from ml_collections import ConfigDict
 from sklearn.metrics import adjusted_rand_score
 
-from configs import common
 from ocgm import inference
+from ocgm.data import registry
 from ocgm.data.pipeline import eval_batches
 
 _IMAGES = 32
@@ -15,7 +15,7 @@ _IMAGES = 32
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> dict[str, np.ndarray]:
     """Scenes that nothing was trained on."""
-    data: ConfigDict = common.data("tetrominoes_synthetic")
+    data: ConfigDict = registry.default_config("tetrominoes_synthetic")
     data.update(
         image_size=32, num_examples=(2, 2, 64), data_dir=str(tmp_path_factory.mktemp("data"))
     )

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from ocgm.data import builders, resizing
 from ocgm.data.builders import SceneBuilder
+from ocgm.data.registry import get_spec
 from ocgm.data.storage import open_builder, prepare
 from ocgm.errors import UserError
 
@@ -24,7 +25,7 @@ Batch = dict[str, np.ndarray]
 
 # Scenes on the fly: far more than any training sees, and different ones for every seed.
 _SCENES_OF_A_SEED = 2**40
-_BLOCKS_KEPT = 4
+_BLOCKS_KEPT = 32
 
 # Enough to ride out a slow read, few enough not to matter in memory.
 _BATCHES_AHEAD = 8
@@ -103,6 +104,8 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Iterates once over the first images of a split, in order.
 
+    Of datasets with several pictures of a scene side by side, the order is a random one that is always the same.
+
     Args:
       data_config: the `data` part of a config.
       split: 'train', 'validation', 'test', or a further one that the dataset has.
@@ -131,10 +134,14 @@ def eval_batches(
             f"num_images={num_images}, but {split} of {data_config.name} has {read.num_records}"
         )
     num_batches = -(-count // batch_size)
+    order = grain.MapDataset.range(read.num_records)
+    if get_spec(data_config.name).grouped:
+        order = order.shuffle(seed=0)
 
     def load(indices: np.ndarray) -> Batch:
         valid = indices < count
-        return read(np.where(valid, indices, 0)) | {"valid": valid}
+        records = np.array([order[int(i)] for i in np.where(valid, indices, 0)])
+        return read(records) | {"valid": valid}
 
     dataset = (
         grain.MapDataset.range(num_batches * batch_size)
@@ -232,7 +239,7 @@ class _SceneMaker(_Fields):
         super().__init__(data_config, split, fields, builder, builder.SPLITS)
         self.num_records = builder.most(split)
         self._block_size = builder.BLOCK
-        # Neighbours are in the same block, which is made whole; batches are made in order.
+        # Neighbours are in the same block, which is made whole.
         self._block = functools.lru_cache(_BLOCKS_KEPT)(functools.partial(builder.block, split))
 
     def __call__(self, indices: np.ndarray) -> Batch:

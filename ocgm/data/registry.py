@@ -7,6 +7,8 @@ import dataclasses
 import difflib
 import os
 
+from ml_collections import ConfigDict
+
 from ocgm.errors import DatasetMissingError, UserError
 
 
@@ -22,6 +24,8 @@ class DatasetSpec:
       max_objects: largest number of objects in an image of any split, background not counted.
       has_masks: whether there are true masks, hence segmentation metrics.
       foreground: what the labels from 1 up are, which the FG metrics are about; label 0 is the rest.
+      grouped: whether neighbouring records are pictures of one scene; evaluation then takes a split in a fixed random
+        order, so that its first images are of many scenes.
       generated: whether the builder makes the scenes itself.
       how_to_get: where the data come from, for the message when they are missing.
     """
@@ -33,6 +37,7 @@ class DatasetSpec:
     max_objects: int
     has_masks: bool = True
     foreground: str = "objects"
+    grouped: bool = False
     generated: bool = False
     how_to_get: str = "it is generated on the spot"
 
@@ -113,6 +118,7 @@ _PUBLISHED = (
         num_slots=9,
         max_objects=6,
         foreground="blocks, counted from the bottom",
+        grouped=True,
         how_to_get=(
             "download and unpack shapestacks-meta, -rgb (33 GB) and -iseg (352 MB) .tar.gz from "
             "http://shapestacks-file.robots.ox.ac.uk/static/download/v1/"
@@ -126,6 +132,7 @@ _PUBLISHED = (
         max_objects=3,
         has_masks=False,
         foreground="none: there are no masks",
+        grouped=True,
         how_to_get="download gs://gqn-dataset/rooms_ring_camera (250 GB), or some of its files",
     ),
     DatasetSpec(
@@ -136,6 +143,7 @@ _PUBLISHED = (
         max_objects=3,
         has_masks=False,
         foreground="none: there are no masks",
+        grouped=True,
         how_to_get=(
             "download and unpack the two lift_green__demos and the two stack_green_on_red__demos "
             "archives (.tar.bz2) from https://storage.googleapis.com/sketchy-data/"
@@ -148,6 +156,7 @@ _PUBLISHED = (
         num_slots=10,
         max_objects=1,
         foreground="the object; the papers score all pixels",
+        grouped=True,
         how_to_get=(
             "download and unpack the Object Segmentation Training Dataset (130 GB), "
             "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
@@ -205,6 +214,27 @@ def get_spec(name: str) -> DatasetSpec:
     close = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UserError(f"unknown dataset '{name}'; there are {', '.join(DATASETS)}.{hint}")
+
+
+def default_config(name: str) -> ConfigDict:
+    """Returns the `data` part of a config for the standard form of a dataset.
+
+    Raises:
+      UserError: if there is no dataset of this name.
+    """
+    return ConfigDict(
+        {
+            "name": name,
+            "variant": "",  # "" means the dataset's first, such as multi_dsprites' "plain"
+            "protocol": "",  # whose splits and preprocessing; "" means the dataset's first
+            "image_size": get_spec(name).image_size,
+            "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
+            "manual_dir": "",  # the published files, or your pictures; "" means where downloads go
+            "sprites_path": "",  # dSprites npz, of sprite datasets; "" draws them from formulas
+            "num_examples": (),  # (train, validation, test); () means all
+            "on_the_fly": False,  # make scenes while training, endlessly; of generated datasets
+        }
+    )
 
 
 def missing_error(spec: DatasetSpec, data_dir: str | os.PathLike, reason: str = "") -> UserError:

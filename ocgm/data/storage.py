@@ -1,7 +1,6 @@
 """Finds a dataset on disk, or makes it there."""
 
 import contextlib
-import fcntl
 import importlib
 import io
 import os
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 
 from ocgm.data import registry
 from ocgm.errors import UserError
+from ocgm.files import exclusive
 
 if TYPE_CHECKING:
     from ocgm.data.builders import SceneBuilder
@@ -59,9 +59,11 @@ def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBui
         cannot be written.
     """
     builder = open_builder(data_config, skip_corrupt=skip_corrupt)
-    if is_ready(builder):
-        return builder
     spec = registry.get_spec(data_config.name)
+    if is_ready(builder):
+        if data_config.manual_dir and not spec.generated:
+            builder.check_unchanged(source_dir(data_config))
+        return builder
     if not spec.generated:
         check_source(builder, data_config)
     try:
@@ -118,7 +120,7 @@ def _make(builder: "SceneBuilder", source: pathlib.Path) -> None:
 
     folder = pathlib.Path(builder.data_path).parent
     folder.mkdir(parents=True, exist_ok=True)
-    with _exclusive(folder / ".lock"):
+    with exclusive(folder / ".lock"):
         if builder.data_path.exists():  # Another process made it while this one waited.
             return
         for leftover in folder.glob("incomplete.*"):  # Of a process that was killed.
@@ -131,18 +133,6 @@ def _make(builder: "SceneBuilder", source: pathlib.Path) -> None:
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(manual_dir=source)
             )
-
-
-@contextlib.contextmanager
-def _exclusive(path: pathlib.Path) -> Iterator[None]:
-    """Holds a file lock, which the system frees even if the process is killed."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process that makes {path.parent}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
