@@ -28,6 +28,7 @@ setup(
         "chex>=0.1.92",
         "clu>=0.0.12",
         "flax>=0.12.8",
+        "google-crc32c>=1.5",  # checksums of TFRecord files, at memory speed
         "grain>=0.2.18",
         "importlib_resources",  # tensorflow-datasets uses it and does not declare it
         "jax>=0.10.2",
@@ -44,11 +45,12 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "disentanglement": ["scikit-learn"],  # trees of the DCI scores; SciPy comes with JAX
+        "hdf5": ["h5py"],  # dSprites' hdf5 file; its npz file needs nothing
         "report": ["matplotlib>=3.8"],  # curves of the HTML report
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
         "torch": ["torch"],  # to read the authors' .pth files
         "safetensors": ["safetensors"],
-        "test": ["matplotlib>=3.8", "pytest>=8", "ruff", "safetensors", "scikit-learn"],
+        "test": ["h5py", "matplotlib>=3.8", "pytest>=8", "ruff", "safetensors", "scikit-learn"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from ml_collections import ConfigDict
 
+from ocgm.data.serialization import Serializer
 from ocgm.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -133,9 +134,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           UserError: if a field has a value that has no meaning here.
         """
         name = data_config.name
-        variant = data_config.variant or next(iter(cls.VARIANTS))
-        if variant not in cls.VARIANTS:
-            raise UserError(f"{name} has the variants {', '.join(cls.VARIANTS)}, not '{variant}'")
+        variant = cls._variant(data_config)
         if data_config.protocol and data_config.protocol not in cls.PROTOCOLS:
             raise UserError(
                 f"{name} has "
@@ -154,13 +153,24 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "sprites_path": data_config.sprites_path,
         }
         changes = cls._changes(**fields)
-        if not changes:
+        if not changes and variant in cls.VARIANTS:
             return variant
+        description = cls.VARIANTS.get(variant, variant).rstrip(".")
         return SceneConfig(
             name="_".join([variant, *changes]),
-            description=f"{cls.VARIANTS[variant].rstrip('.')}; {', '.join(changes.values())}.",
+            description="; ".join([description, *changes.values()]) + ".",
             **fields,
         )
+
+    @classmethod
+    def _variant(cls, data_config: ConfigDict) -> str:
+        """Which of the scenes: what is asked for, of those that there are."""
+        variant = data_config.variant or next(iter(cls.VARIANTS))
+        if variant not in cls.VARIANTS:
+            raise UserError(
+                f"{data_config.name} has the variants {', '.join(cls.VARIANTS)}, not '{variant}'"
+            )
+        return variant
 
     @classmethod
     def _stored_size(cls, data_config: ConfigDict) -> int:
@@ -242,8 +252,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.info.set_splits(tfds.core.splits.SplitDict(splits))
 
     def _write(self, split: str, examples: Iterator[tuple[Any, Record]]) -> tfds.core.SplitInfo:
-        features = self.info.features
-        serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
+        serialize = Serializer(self.info.features)
         template = self._get_filename_template(split_name=split)
         parts: list[pathlib.Path] = []
         lengths: list[int] = []
@@ -255,7 +264,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     parts.append(pathlib.Path(self.data_dir) / f"{split}.part{len(parts)}")
                     lengths.append(0)
                     shard = _Shard(parts[-1])
-                data = serializer.serialize_example(features.encode_example(record))
+                data = serialize(record)
                 shard.write(data)
                 lengths[-1] += 1
                 num_bytes += len(data)

@@ -12,6 +12,9 @@ from ocgm.errors import ImageError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
+# All that Pillow's decoders raise for damaged files.
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
 
 @dataclasses.dataclass(frozen=True)
 class Original:
@@ -35,11 +38,7 @@ class Original:
 def load_images(
     paths: Sequence[str | os.PathLike], image_size: int
 ) -> tuple[list[str], np.ndarray, list[Original]]:
-    """Reads pictures, cuts out the central square and resizes it.
-
-    The picture is turned upright as its EXIF data say, transparent parts become white, 16-bit
-    greys keep their upper 8 bits, and of an animation the first frame is taken. Resizing is
-    Pillow's bilinear filter, which averages over the source pixels when it makes smaller.
+    """Reads pictures as `load_image` does.
 
     Args:
       paths: files, and folders whose png, jpg, jpeg, webp and bmp files are taken in the order of
@@ -57,9 +56,48 @@ def load_images(
     files = [file for path in paths for file in _files(pathlib.Path(path))]
     if not files:
         raise ImageError("no image given")
-    loaded = [_load(file, image_size) for file in files]
+    loaded = [load_image(file, image_size) for file in files]
     images, originals = zip(*loaded, strict=True)
     return _names(files), np.stack(images), list(originals)
+
+
+def load_image(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Original]:
+    """Reads a picture, cuts out the central square and resizes it.
+
+    The picture is turned upright as its EXIF data say, transparent parts become white, 16-bit
+    greys keep their upper 8 bits, and of an animation the first frame is taken. Resizing is
+    Pillow's bilinear filter, which averages over the source pixels when it makes smaller.
+
+    Args:
+      path: the file.
+      image_size: side of the result in pixels.
+
+    Returns:
+      uint8 [image_size, image_size, 3], and a description of the file.
+
+    Raises:
+      ImageError: if the file cannot be read.
+    """
+    try:
+        with Image.open(path) as opened:
+            mode = opened.mode
+            image = _to_rgb(ImageOps.exif_transpose(opened))
+    except DECODE_ERRORS as error:
+        raise ImageError(f"cannot read image {path}: {error}") from error
+    width, height = image.size
+    side = min(width, height)
+    left, upper = (width - side) // 2, (height - side) // 2
+    box = (left, upper, left + side, upper + side)
+    square = image.crop(box).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(square), Original(path, width, height, mode, box)
+
+
+def is_image(path: pathlib.Path) -> bool:
+    """Returns whether a file is an image by its name.
+
+    Hidden files are not, among them the '._name.png' that macOS writes, which are no pictures.
+    """
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -71,31 +109,10 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
         entries = sorted(path.iterdir())
     except OSError as error:
         raise ImageError(f"cannot read folder {path}: {error.strerror}") from error
-    found = [
-        file
-        for file in entries
-        # Hidden files include the '._name.png' that macOS writes, which are no pictures.
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
+    found = [file for file in entries if is_image(file) and file.is_file()]
     if not found:
         raise ImageError(f"no images in folder {path} (looked for {', '.join(SUFFIXES)})")
     return found
-
-
-def _load(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Original]:
-    try:
-        with Image.open(path) as opened:
-            mode = opened.mode
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot read image {path}: {error}") from error
-    width, height = image.size
-    side = min(width, height)
-    left, upper = (width - side) // 2, (height - side) // 2
-    box = (left, upper, left + side, upper + side)
-    square = image.crop(box).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(square), Original(path, width, height, mode, box)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

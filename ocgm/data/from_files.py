@@ -2,7 +2,7 @@
 
 import abc
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
@@ -26,7 +26,7 @@ class FileBuilder(builders.SceneBuilder, skip_registration=True):
 
     Attributes:
       skipped: damaged records that were left out, each named by file and index; they are also in
-        the dataset's metadata, as their number `skipped_records`.
+        the dataset's metadata: their number `skipped_records`, and `first_skipped`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
@@ -56,6 +56,18 @@ class FileBuilder(builders.SceneBuilder, skip_registration=True):
           files: what `source_files` returned.
         """
 
+    def check_unchanged(self, folder: pathlib.Path) -> None:
+        """Checks, if the dataset is on disk and its files are named again, that they are the same.
+
+        Published files do not change, so nothing is done unless a subclass knows better.
+
+        Args:
+          folder: where the files are.
+
+        Raises:
+          SourceError: if they are not what the dataset was made of.
+        """
+
     def on_corrupt(self, error: SourceError) -> None:
         """Notes a damaged record that is left out.
 
@@ -78,3 +90,16 @@ class FileBuilder(builders.SceneBuilder, skip_registration=True):
     ) -> Iterator[tuple[int, builders.Record]]:
         yield from builders.first(records, self.most(split))
         self.info.metadata["skipped_records"] = len(self.skipped)
+        self.info.metadata["first_skipped"] = self.skipped[:3]
+
+
+def required(folder: pathlib.Path, names: Iterable[str]) -> list[pathlib.Path]:
+    """Returns the paths of files in a folder.
+
+    Raises:
+      SourceError: if some are not there; it names them all.
+    """
+    paths = [folder / name for name in names]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise SourceError(f"{' and '.join(missing)} not found")
+    return paths

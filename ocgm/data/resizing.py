@@ -1,10 +1,11 @@
-"""Crops and resizing, each as one of the papers does it."""
+"""Resizing, each kind as one of the papers does it."""
 
 import numpy as np
+from PIL import Image
 
 
 def nearest(images: np.ndarray, size: int) -> np.ndarray:
-    """Takes the nearest pixels, source index floor(i * side / size), as the GENESIS papers' loaders.
+    """Takes the nearest pixels, as the GENESIS papers' loaders.
 
     Args:
       images: square images or label maps, [N, S, S, ...].
@@ -16,5 +17,56 @@ def nearest(images: np.ndarray, size: int) -> np.ndarray:
     side = images.shape[1]
     if side == size:
         return images
-    pixels = np.arange(size) * side // size
+    pixels = nearest_pixels(side, size)
     return images[:, pixels[:, None], pixels]
+
+
+def nearest_pixels(side: int, size: int) -> np.ndarray:
+    """Returns int [size], the pixel floor(i * side / size) that each pixel i becomes a copy of.
+
+    This is what PyTorch's `interpolate` and TensorFlow 1 do.
+    """
+    return np.arange(size) * side // size
+
+
+def centred_pixels(side: int, size: int) -> np.ndarray:
+    """Returns int [size], the pixel that holds the centre of each pixel: TensorFlow 2's nearest."""
+    return (2 * np.arange(size) + 1) * side // (2 * size)
+
+
+def pick(array: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Takes the same rows and columns of [H, W, ...]: [len(pixels), len(pixels), ...]."""
+    return array[pixels[:, None], pixels]
+
+
+def bilinear(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes as TensorFlow 2's `tf.image.resize`: half-pixel centres, no antialiasing.
+
+    Args:
+      image: uint8 [H, W, C].
+      size: side of the result.
+
+    Returns:
+      uint8 [size, size, C]; TensorFlow's are floats, here they are rounded.
+    """
+    low, high, part = _neighbours(image.shape[0], size)
+    rows = _mix(image[low], image[high], part[:, None, None])
+    low, high, part = _neighbours(image.shape[1], size)
+    return np.rint(_mix(rows[:, low], rows[:, high], part[:, None])).astype(np.uint8)
+
+
+def _neighbours(side: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the two pixels between which each pixel lies, and how far from the first one."""
+    place = (np.arange(size) + 0.5) * side / size - 0.5
+    before = np.floor(place)
+    low, high = (np.clip(before + i, 0, side - 1).astype(int) for i in (0, 1))
+    return low, high, (place - before).astype(np.float32)
+
+
+def _mix(low: np.ndarray, high: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return low + (high - low.astype(np.float32)) * part
+
+
+def pillow(image: np.ndarray, size: int, resample: Image.Resampling) -> np.ndarray:
+    """Resizes uint8 [H, W, 3] with an antialiased filter of Pillow, to [size, size, 3]."""
+    return np.asarray(Image.fromarray(image).resize((size, size), resample))

@@ -1,0 +1,131 @@
+"""TFDS builder of APC 2016's training set, read from the unpacked archive."""
+
+import pathlib
+import random
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from ocgm.data import builders, from_files, pictures
+from ocgm.data.downloads import Download
+from ocgm.data.from_files import SourceError
+from ocgm.data.progress import progress
+
+VARIANTS = {"default": "Shelf and tote, split by scene."}
+
+_ARCHIVE = "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
+_FRAME = re.compile(r"frame-(\d+)\.color\.png")
+_EMPTY = "scene-empty"
+_WIDTH, _HEIGHT = 640, 480
+# Value of an object's pixels in a mask.
+_OBJECT = 255
+
+
+class Builder(from_files.FileBuilder):
+    """Objects of a warehouse, one at a time, on a shelf or in a tote."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    HOMEPAGE = "http://apc.cs.princeton.edu"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Unpack {_ARCHIVE} into the folder, which then has training/ENVIRONMENT/OBJECT/scene-NNNN."
+    )
+    VARIANTS = VARIANTS
+    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    IMAGE_SIZES = (128, 64)
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        names = ("environment", "object", "scene", "frame")
+        factors = {name: tfds.features.Scalar(np.int32) for name in names}
+        return builders.record_features(self.image_size, factors)
+
+    def downloads(self) -> tuple[Download, ...]:
+        """See `FileBuilder`."""
+        return (Download(url=_ARCHIVE, size=130 * 10**9, unpack=True),)
+
+    def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """The folders of the scenes, in the order of their paths."""
+        top = folder / "training" if (folder / "training").is_dir() else folder
+        scenes = sorted(
+            (path for path in top.glob("*/*/scene-*") if path.is_dir()), key=pathlib.Path.as_posix
+        )
+        if len(scenes) < len(self.SPLITS):
+            raise SourceError(
+                f"{len(scenes)} folders {top}/ENVIRONMENT/OBJECT/scene-NNNN, and each of train, "
+                f"validation and test needs one: unpack training.zip into {folder}"
+            )
+        return scenes
+
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+        """See `FileBuilder`."""
+        names = self.info.metadata
+        names["environments"] = sorted({scene.parts[-3] for scene in files})
+        names["objects"] = sorted({scene.parts[-2] for scene in files})
+        scenes = list(files)
+        # The shuffle of the GENESIS-V2 authors: Python's generator with seed 0.
+        random.Random(0).shuffle(scenes)
+        tenth = max(1, len(scenes) // 10)
+        parts = {
+            "train": scenes[2 * tenth :],
+            "validation": scenes[:tenth],
+            "test": scenes[tenth : 2 * tenth],
+        }
+        return {split: self._records(split, part) for split, part in parts.items()}
+
+    def _records(self, split: str, scenes: Sequence[pathlib.Path]) -> Iterator[builders.Record]:
+        frames = []
+        for number, scene in enumerate(scenes):
+            found = [(number, file) for file in sorted(scene.iterdir()) if _FRAME.match(file.name)]
+            if not found:
+                self.on_corrupt(SourceError(f"no frame-NNNNNN.color.png in {scene}"))
+            frames += found
+        count = min(len(frames), self.most(split) or len(frames))
+        label = f"{self.info.full_name} {split}"
+        yield from progress(self._read_all(frames), count, label)
+
+    def _read_all(self, frames: Sequence[tuple[int, pathlib.Path]]) -> Iterator[builders.Record]:
+        for number, file in frames:
+            try:
+                yield self._record(number, file)
+            except SourceError as error:
+                self.on_corrupt(error)
+
+    def _record(self, number: int, file: pathlib.Path) -> builders.Record:
+        scene = file.parent
+        frame = _FRAME.match(file.name)[1]
+        picture = pictures.decode(file, str(file), (_WIDTH, _HEIGHT), "RGB")
+        labels = np.zeros((self.image_size, self.image_size), np.uint8)
+        if scene.name != _EMPTY:
+            mask = scene / "masks" / f"frame-{frame}.mask.png"
+            labels = self._small(_read_mask(mask), Image.Resampling.NEAREST)
+        names = self.info.metadata
+        return {
+            "image": self._small(picture, Image.Resampling.BILINEAR),
+            "masks": labels,
+            "num_objects": int(scene.name != _EMPTY),
+            "factors": {
+                "environment": names["environments"].index(scene.parts[-3]),
+                "object": names["objects"].index(scene.parts[-2]),
+                "scene": number,
+                "frame": int(frame),
+            },
+        }
+
+    def _small(self, image: Image.Image, filter_: Image.Resampling) -> np.ndarray:
+        """Makes the height the stored side and cuts out the centre, as GENESIS-V2."""
+        side = self.image_size
+        width = side * _WIDTH // _HEIGHT
+        left = (width - side) // 2
+        resized = image.resize((width, side), filter_)
+        return np.asarray(resized.crop((left, 0, left + side, side)))
+
+
+def _read_mask(path: pathlib.Path) -> Image.Image:
+    """Returns a grey picture with 1 where the mask has its largest value, 0 elsewhere."""
+    mask = pictures.decode(path, str(path), (_WIDTH, _HEIGHT))
+    if mask.mode.startswith("I"):
+        raise SourceError(f"{path} has 16 bits a pixel; the masks of the training set have 8")
+    return Image.fromarray((np.asarray(mask.convert("L")) == _OBJECT).astype(np.uint8))

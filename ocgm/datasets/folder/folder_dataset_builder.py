@@ -1,0 +1,142 @@
+"""TFDS builder of the user's own pictures."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
+
+from ocgm.data import builders, from_files, storage
+from ocgm.data import folder as folder_lib
+from ocgm.data.from_files import SourceError
+from ocgm.data.progress import progress
+from ocgm.datasets.folder import contents as contents_lib
+from ocgm.errors import ImageError, UserError
+
+_SMALLEST, _LARGEST = 8, 1024
+
+
+@dataclasses.dataclass(eq=False)
+class FolderConfig(builders.SceneConfig):
+    """One folder.
+
+    Attributes:
+      has_masks: whether it has masks, if it is not on disk yet; else the dataset itself says so.
+    """
+
+    has_masks: bool = False
+
+
+class Builder(from_files.FileBuilder):
+    """Pictures in a folder, with or without masks. A variant is the name given to a folder."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    HOMEPAGE = "https://www.tensorflow.org/datasets"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Name a folder with at least three pictures ({', '.join(folder_lib.SUFFIXES)})."
+    )
+    VARIANTS = {}
+    IMAGE_SIZES = (64,)
+
+    @classmethod
+    def config_for(cls, data_config: ConfigDict) -> FolderConfig:
+        """See `SceneBuilder`."""
+        has_masks = contents_lib.has_masks(storage.source_dir(data_config))
+        return FolderConfig(**vars(super().config_for(data_config)), has_masks=has_masks)
+
+    @classmethod
+    def _variant(cls, data_config: ConfigDict) -> str:
+        if data_config.variant:
+            # No '_', which is in front of what differs from the standard form.
+            if not re.fullmatch(r"[A-Za-z0-9-]+", data_config.variant):
+                raise UserError(
+                    f"variant='{data_config.variant}', but the name of a folder of pictures is "
+                    "made of letters, digits and '-'"
+                )
+            return data_config.variant
+        path = storage.source_dir(data_config).resolve()
+        name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-") or "pictures"
+        return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+    @classmethod
+    def _stored_size(cls, data_config: ConfigDict) -> int:
+        if not _SMALLEST <= data_config.image_size <= _LARGEST:
+            raise UserError(
+                f"image_size={data_config.image_size}, but a folder of pictures has {_SMALLEST} to "
+                f"{_LARGEST}"
+            )
+        return data_config.image_size
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        if (self.data_path / "features.json").exists():
+            return tfds.features.FeaturesDict.from_config(self.data_path)
+        factors = {"file": tfds.features.Text()}
+        return builders.record_features(
+            self.image_size, factors, masks=self.builder_config.has_masks
+        )
+
+    def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """The folder itself."""
+        if not folder.is_dir():
+            raise SourceError(f"there is no folder {folder}")
+        return [folder]
+
+    def check_unchanged(self, folder: pathlib.Path) -> None:
+        """See `FileBuilder`; a folder that is no longer there counts as unchanged."""
+        before = self.info.metadata["source"]
+        if folder.is_dir() and (now := contents_lib.scan(folder).fingerprint) != before:
+            raise SourceError(
+                f"{folder} is not what {self.info.full_name} was made of ({before}; now {now}): "
+                f"delete {self.data_path} to make it anew, or choose a name for the new pictures "
+                "with --config.data.variant"
+            )
+
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+        """See `FileBuilder`."""
+        (folder,) = files
+        contents = contents_lib.scan(folder)
+        parts = contents_lib.split_images(folder, contents.images)
+        if contents.num_ignored:
+            print(
+                f"{contents.num_ignored} files in {folder} are no pictures: left out",
+                file=sys.stderr,
+            )
+        self.info.metadata["source"] = contents.fingerprint
+        return {split: self._records(split, folder, images) for split, images in parts.items()}
+
+    def _records(
+        self, split: str, folder: pathlib.Path, images: Sequence[str]
+    ) -> Iterator[builders.Record]:
+        count = min(len(images), self.most(split) or len(images))
+        label = f"{self.info.full_name} {split}"
+        yield from progress(self._read_all(folder, images), count, label)
+
+    def _read_all(self, top: pathlib.Path, images: Sequence[str]) -> Iterator[builders.Record]:
+        for image in images:
+            try:
+                record = self._record(top, image)
+            except ImageError as error:
+                self.on_corrupt(SourceError(str(error)))
+                continue
+            yield record
+
+    def _record(self, top: pathlib.Path, image: str) -> builders.Record:
+        pixels, original = folder_lib.load_image(top / image, self.image_size)
+        record = {
+            "image": pixels,
+            "num_objects": 0,
+            # Bytes, for a file may be called what is not UTF-8.
+            "factors": {"file": os.fsencode(image)},
+        }
+        if self.builder_config.has_masks:
+            mask = contents_lib.mask_path(top, image)
+            record["masks"], record["num_objects"] = contents_lib.load_mask(
+                mask, original, self.image_size
+            )
+        return record

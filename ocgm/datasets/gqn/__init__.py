@@ -1,0 +1,1 @@
+"""GQN rooms_ring_camera: TFDS builder."""

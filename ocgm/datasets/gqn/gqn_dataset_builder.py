@@ -1,0 +1,122 @@
+"""TFDS builder of GQN's rooms_ring_camera, read from the published TFRecord files."""
+
+import itertools
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.data import builders, from_files, pictures
+from ocgm.data.from_files import SourceError
+from ocgm.data.progress import progress
+from ocgm.data.resizing import nearest_pixels, pick
+from ocgm.data.tfrecord import Field, read_examples
+
+VARIANTS = {"default": "Rooms of rooms_ring_camera, from the files that are there."}
+NUM_VIEWS = 10
+# A camera: x, y, z, yaw, pitch.
+CAMERA_SIZE = 5
+
+_SIDE = 64
+_FIELDS = {
+    "frames": Field(bytes, (NUM_VIEWS,)),
+    "cameras": Field(np.float32, (NUM_VIEWS, CAMERA_SIZE)),
+}
+_TRAIN_FILE = re.compile(r"(\d{4})-of-2160\.tfrecord")
+_TEST_FILE = re.compile(r"(\d{3})-of-240\.tfrecord")
+# GENESIS validates on the last sixtieth of the training files: from this number on.
+_FIRST_VALIDATION_FILE = 2125
+_SCENES_PER_FILE = 5000
+# What there should be at least one of, for messages.
+_NEEDED = {
+    "train": "train/0001-of-2160.tfrecord to train/2124-of-2160.tfrecord",
+    "validation": "train/2125-of-2160.tfrecord to train/2160-of-2160.tfrecord",
+    "test": "test/001-of-240.tfrecord to test/240-of-240.tfrecord",
+}
+
+
+class Builder(from_files.FileBuilder):
+    """Rooms with one to three objects, ten views each."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    HOMEPAGE = "https://github.com/google-deepmind/gqn-datasets"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put files of gs://gqn-dataset/rooms_ring_camera into the folder, at least one of each of "
+        f"{', '.join(_NEEDED.values())}."
+    )
+    VARIANTS = VARIANTS
+    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    IMAGE_SIZES = (64, 32)
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        factors = {
+            "scene": tfds.features.Scalar(np.int32),
+            "view": tfds.features.Scalar(np.int32),
+            "camera": tfds.features.Tensor(shape=(CAMERA_SIZE,), dtype=np.float32),
+        }
+        return builders.record_features(self.image_size, factors, masks=False)
+
+    def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """The files of all splits, by number."""
+        top = folder / "rooms_ring_camera"
+        top = top if top.is_dir() else folder
+        files = [file for part in ("train", "test") for file in sorted((top / part).glob("*"))]
+        files = [file for file in files if _split_of(file)]
+        found = {_split_of(file) for file in files}
+        missing = [needed for split, needed in _NEEDED.items() if split not in found]
+        if missing:
+            raise SourceError(
+                f"{top} needs at least one of {', and one of '.join(missing)}: download them from "
+                "gs://gqn-dataset/rooms_ring_camera"
+            )
+        return files
+
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+        """See `FileBuilder`."""
+        return {
+            split: self._records(split, [file for file in files if _split_of(file) == split])
+            for split in self.SPLITS
+        }
+
+    def _records(self, split: str, files: Sequence[pathlib.Path]) -> Iterator[builders.Record]:
+        scenes = itertools.count()
+        records = itertools.chain.from_iterable(self._read_file(file, scenes) for file in files)
+        count = NUM_VIEWS * _SCENES_PER_FILE * len(files)
+        label = f"{self.info.full_name} {split}"
+        return progress(records, min(count, self.most(split) or count), label)
+
+    def _read_file(self, file: pathlib.Path, scenes: Iterator[int]) -> Iterator[builders.Record]:
+        examples = read_examples(file, _FIELDS, compressed=False, on_corrupt=self.on_corrupt)
+        # Damaged records have a number too, so that a number always means the same scene.
+        for index, (example, scene) in enumerate(zip(examples, scenes, strict=False)):
+            if example is None:
+                continue
+            for view, (frame, camera) in enumerate(
+                zip(example["frames"], example["cameras"], strict=True)
+            ):
+                name = f"{file}: record {index}, frame {view}"
+                try:
+                    image = np.asarray(pictures.decode(frame, name, (_SIDE, _SIDE), "RGB"))
+                except SourceError as error:
+                    self.on_corrupt(error)
+                    continue
+                if self.image_size != _SIDE:
+                    image = pick(image, nearest_pixels(_SIDE, self.image_size))
+                yield {
+                    "image": image,
+                    "num_objects": 0,
+                    "factors": {"scene": scene, "view": view, "camera": camera},
+                }
+
+
+def _split_of(file: pathlib.Path) -> str:
+    """Which split a file belongs to; '' for files of something else."""
+    if file.parent.name == "test":
+        return "test" if _TEST_FILE.fullmatch(file.name) else ""
+    match = _TRAIN_FILE.fullmatch(file.name)
+    if not match:
+        return ""
+    return "train" if int(match[1]) < _FIRST_VALIDATION_FILE else "validation"

@@ -1,0 +1,1 @@
+"""ShapeStacks: TFDS builder."""

@@ -1,0 +1,1 @@
+"""Sketchy: TFDS builder."""
