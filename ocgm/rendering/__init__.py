@@ -1,0 +1,32 @@
+"""Ray-traced scenes of simple solids, for look-alikes of rendered datasets."""
+
+from ocgm.rendering.camera import Camera, crop, focal_length, look_at, project
+from ocgm.rendering.render import Rendered, render
+from ocgm.rendering.scene import (
+    Body,
+    Light,
+    Material,
+    Scene,
+    axis_rotation,
+    make_scene,
+    stack_scenes,
+    yaw,
+)
+
+__all__ = [
+    "Body",
+    "Camera",
+    "Light",
+    "Material",
+    "Rendered",
+    "Scene",
+    "axis_rotation",
+    "crop",
+    "focal_length",
+    "look_at",
+    "make_scene",
+    "project",
+    "render",
+    "stack_scenes",
+    "yaw",
+]

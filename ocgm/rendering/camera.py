@@ -1,0 +1,113 @@
+"""Pinhole camera: lens, pose and projection.
+
+World axes are right-handed with z up. Image positions are in pixels, (column, row), from the
+image's top left corner; pixel [r, c] spans columns c to c + 1 and rows r to r + 1, so its centre is
+at (c + 0.5, r + 0.5).
+"""
+
+from __future__ import annotations
+
+import math
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@flax.struct.dataclass
+class Camera:
+    """Camera without lens distortion.
+
+    Attributes:
+      position: float32 [3], in the world.
+      rotation: float32 [3, 3], world to camera; its rows are the camera's right, down and forward
+        axes in the world.
+      focal_length: float32 [], in pixels.
+      principal_point: float32 [2], (column, row) that looks straight ahead, in pixels.
+    """
+
+    position: np.ndarray | jax.Array
+    rotation: np.ndarray | jax.Array
+    focal_length: np.ndarray | jax.Array
+    principal_point: np.ndarray | jax.Array
+
+
+def focal_length(vertical_fov: float, height: int) -> float:
+    """Focal length in pixels of a vertical field of view in degrees over `height` pixels."""
+    return 0.5 * height / math.tan(math.radians(vertical_fov) / 2)
+
+
+def look_at(
+    position: np.ndarray,
+    target: np.ndarray,
+    focal_length: float,
+    height: int,
+    width: int,
+    up: np.ndarray = (0.0, 0.0, 1.0),
+) -> Camera:
+    """Camera that sees `target` at the image's centre and `up` pointing upwards.
+
+    Args:
+      position, target, up: [3], in the world; `up` must not be parallel to the line of sight.
+      focal_length: in pixels.
+      height, width: size of the image in pixels.
+    """
+    position = np.asarray(position, np.float64)
+    forward = np.asarray(target, np.float64) - position
+    right = np.cross(forward, up)
+    down = np.cross(forward, right)
+    rotation = np.stack([right, down, forward])
+    rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
+    return Camera(
+        position=position.astype(np.float32),
+        rotation=rotation.astype(np.float32),
+        focal_length=np.float32(focal_length),
+        principal_point=np.array([width / 2, height / 2], np.float32),
+    )
+
+
+def crop(camera: Camera, top: float, left: float, scale: float) -> Camera:
+    """Camera whose image is the old one from (left, top) on, enlarged by `scale`.
+
+    CLEVR's rows 29:221 and columns 64:256 of 240x320 pixels, brought to 128x128, are
+    `crop(camera, 29, 64, 128 / 192)` rendered at 128x128.
+    """
+    corner = np.array([left, top], np.float32)
+    return camera.replace(
+        focal_length=np.float32(camera.focal_length * scale),
+        principal_point=((camera.principal_point - corner) * scale).astype(np.float32),
+    )
+
+
+def project(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Where points of the world appear, on the host.
+
+    Args:
+      camera: one camera, not a batch.
+      points: float [..., 3].
+
+    Returns:
+      float [..., 3]: (column, row) in pixels and depth along the line of sight in world units.
+    """
+    local = (np.asarray(points) - camera.position) @ np.asarray(camera.rotation).T
+    depth = local[..., 2:]
+    pixels = camera.focal_length * local[..., :2] / depth + camera.principal_point
+    return np.concatenate([pixels, depth], axis=-1)
+
+
+def ray_directions(camera: Camera, columns: jax.Array, rows: jax.Array) -> jax.Array:
+    """Unit directions in the world of the rays through image positions.
+
+    Args:
+      camera: one camera, not a batch.
+      columns, rows: float32 [R], in pixels.
+
+    Returns:
+      float32 [3, R].
+    """
+    x = (columns - camera.principal_point[0]) / camera.focal_length
+    y = (rows - camera.principal_point[1]) / camera.focal_length
+    right, down, forward = camera.rotation[..., None]
+    direction = right * x + down * y + forward
+    return direction * jax.lax.rsqrt(x * x + y * y + jnp.float32(1))
