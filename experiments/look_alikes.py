@@ -1,0 +1,93 @@
+"""Synthetic datasets beside samples of the published ones: python -m experiments.look_alikes --output=FILE.png.
+
+For each dataset two rows: published samples found in `--samples`, and as many first training images of the look-alike.
+Samples of NAME are the `image` arrays of NAME*.npz and the pictures NAME*.png and NAME*.jpg, centrally cropped. Where
+there are none the row says so. Nothing is downloaded or prepared.
+"""
+
+import pathlib
+
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageDraw, ImageFont
+
+from ocgm import cli, figures
+from ocgm.data import load_images, open_builder, registry
+
+_OUTPUT = flags.DEFINE_string("output", "look_alikes.png", "The picture to write.")
+_SAMPLES = flags.DEFINE_string("samples", "tests/data/fixtures", "Folder of published samples.")
+_DATASETS = flags.DEFINE_list(
+    "datasets",
+    [spec.name for spec in registry.DATASETS.values() if spec.stand_in],
+    "Published datasets to show.",
+)
+_COLUMNS = flags.DEFINE_integer("columns", 8, "Pictures in a row.", 1)
+_SIDE = flags.DEFINE_integer("side", 96, "Side of a picture on the page, in pixels.", 16)
+
+_GAP, _MARGIN, _CAPTION = 4, 8, 16
+
+
+def published(name: str, folder: pathlib.Path, side: int) -> list[Image.Image]:
+    """Samples of a published dataset in a folder, square and of the dataset's side."""
+    arrays = [np.load(path)["image"] for path in sorted(folder.glob(f"{name}*.npz"))]
+    pictures = [*folder.glob(f"{name}*.png"), *folder.glob(f"{name}*.jpg")]
+    found = [_square(Image.fromarray(image), side) for array in arrays for image in _rgb(array)]
+    if pictures:
+        found += map(Image.fromarray, load_images(sorted(pictures), side)[1])
+    return found
+
+
+def synthetic(name: str, count: int) -> list[Image.Image]:
+    """Training images of a generated dataset: the first, or of several pictures of a scene one from each block."""
+    builder = open_builder(registry.default_config(name))
+    if registry.get_spec(name).grouped:
+        images = [builder.block("train", i)["image"][i % builder.BLOCK] for i in range(count)]
+    else:
+        images = builder.block("train", 0)["image"][:count]
+    return list(map(Image.fromarray, images))
+
+
+def _rgb(images: np.ndarray) -> np.ndarray:
+    """Binary images have one channel, which is 0 or 255."""
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    short = min(image.size)
+    left, upper = (image.width - short) // 2, (image.height - short) // 2
+    square = image.crop((left, upper, left + short, upper + short))
+    return square.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def page(rows: list[tuple[str, list[Image.Image]]], columns: int, side: int) -> Image.Image:
+    """Rows of pictures under captions."""
+    height = _CAPTION + side + _GAP
+    width = 2 * _MARGIN + columns * (side + _GAP)
+    sheet = Image.new("RGB", (width, 2 * _MARGIN + len(rows) * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for i, (caption, pictures) in enumerate(rows):
+        top = _MARGIN + i * height
+        draw.text((_MARGIN, top), caption, "black", font)
+        for j, picture in enumerate(pictures[:columns]):
+            place = (_MARGIN + j * (side + _GAP), top + _CAPTION)
+            sheet.paste(picture.resize((side, side), Image.Resampling.NEAREST), place)
+    return sheet
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    folder, rows = cli.folder(_SAMPLES.value), []
+    for name in _DATASETS.value:
+        spec = registry.get_spec(name)
+        samples = published(name, folder, spec.image_size)
+        caption = f"{spec.title}, published" if samples else f"{spec.title}: no published sample"
+        rows.append((caption, samples))
+        stand_in = registry.get_spec(spec.stand_in)
+        rows.append((stand_in.title, synthetic(stand_in.name, _COLUMNS.value)))
+    figures.save_png(cli.folder(_OUTPUT.value), page(rows, _COLUMNS.value, _SIDE.value))
+    print(f"wrote {_OUTPUT.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""APC 2016 look-alike: TFDS builder, objects and scenes."""
