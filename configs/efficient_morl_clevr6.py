@@ -2,7 +2,8 @@
 
 python -m ocgm.main --config=configs/efficient_morl_clevr6.py --workdir=DIR
 
-EfficientMORL paper: ARI-FG 96.2 +- 1.6. Scenes with more objects: python -m ocgm.evaluate --num_slots=11.
+EfficientMORL paper: ARI-FG 96.2 +- 1.6. Scenes with 7 to 10 objects: python -m ocgm.evaluate --workdir=DIR
+--variant=clevr10 --num_slots=11.
 """
 
 from ml_collections import ConfigDict

@@ -15,6 +15,9 @@ _WORKDIR = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_string(
     "split", "test", "Part of the data: train, validation, test, or a further one that it has."
 )
+_VARIANT = flags.DEFINE_string(
+    "variant", "", "Variant of the dataset, if not the one of training, such as clevr10."
+)
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "How many of its first images.", 1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at a time.", 1)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
@@ -42,6 +45,8 @@ def main(argv: list[str]) -> None:
     trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
     if _DATA_DIR.value:
         trained.config.data.data_dir = _DATA_DIR.value
+    if _VARIANT.value:
+        trained.config.data.variant = _VARIANT.value
     options = dict(trained.config.evaluation.model_options)
     options |= cli.parse_options(_OPTIONS.value)
     if _NUM_SLOTS.value:
@@ -61,13 +66,16 @@ def main(argv: list[str]) -> None:
     if jax.process_index() > 0:
         return
     print(
-        f"step {trained.step:,}, {_NUM_IMAGES.value} {_SPLIT.value} images of {trained.config.data.name}"
+        f"step {trained.step:,}, {_NUM_IMAGES.value} {_SPLIT.value} images of "
+        f"{trained.config.data.name} {trained.config.data.variant}".rstrip()
     )
     for name, value in scores.items():
         print(f"  {name:36s} {value:.4f}")
     output = cli.output_folder(_OUTPUT.value, workdir)
     record = {
         "step": trained.step,
+        "dataset": trained.config.data.name,
+        "variant": trained.config.data.variant,
         "split": _SPLIT.value,
         "num_images": _NUM_IMAGES.value,
         **scores,

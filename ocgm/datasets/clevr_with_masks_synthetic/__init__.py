@@ -1,0 +1,1 @@
+"""CLEVR with masks, synthetic: TFDS builder and scenes."""

@@ -1,0 +1,1 @@
+"""dSprites look-alike: TFDS builder."""

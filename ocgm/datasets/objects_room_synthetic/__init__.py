@@ -1,0 +1,1 @@
+"""Objects Room, synthetic: TFDS builder and scenes."""
