@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,6 +15,9 @@ from ocgm.errors import UserError
 
 # Turns indices [N] of the dSprites file into bool [N, 64, 64].
 DrawSprites = Callable[[np.ndarray], np.ndarray]
+
+# Images of the dSprites file that are read at once.
+_READ_IMAGES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +58,13 @@ def analytic_sprites(index: np.ndarray) -> np.ndarray:
     return sprites.render_sprites(*sprites.factors_from_index(index))
 
 
-def real_sprites(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
+def real_sprites(path: str | os.PathLike) -> DrawSprites:
     """Reads the sprites of the dSprites file.
 
     The file is read as a stream and kept at one bit a pixel (380 MB instead of 3 GB).
 
     Args:
-      path: `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`.
+      path: `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or `.hdf5`, which needs h5py.
 
     Returns:
       A function like `analytic_sprites`.
@@ -68,43 +72,60 @@ def real_sprites(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
       UserError: if the file is missing or is not the dSprites file.
     """
-    expected = (sprites.NUM_SPRITES, sprites.IMAGE_SIZE, sprites.IMAGE_SIZE)
+    is_hdf5 = os.fspath(path).endswith((".hdf5", ".h5"))
+    count, side = sprites.NUM_SPRITES, sprites.IMAGE_SIZE
+    packed = np.empty((count, side * side // 8), np.uint8)
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
-            packed = _read_packed(stream, expected)
+        start = 0
+        for images in (_hdf5_images if is_hdf5 else _npz_images)(path, (count, side, side)):
+            stop = start + len(images)
+            packed[start:stop] = np.packbits(images.reshape(len(images), -1), axis=1)
+            start = stop
     except FileNotFoundError as error:
         raise UserError(f"no dSprites file at {path}") from error
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is not the dSprites npz file: expected an entry 'imgs' of shape {expected} "
-            f"and type uint8 ({error})"
+            f"{path} is not the dSprites {'hdf5' if is_hdf5 else 'npz'} file, or is damaged: "
+            f"expected an entry 'imgs' of shape {(count, side, side)} and type uint8 ({error})"
         ) from error
 
     def lookup(index: np.ndarray) -> np.ndarray:
-        bits = np.unpackbits(packed[index], axis=1)
-        return bits.reshape(-1, sprites.IMAGE_SIZE, sprites.IMAGE_SIZE).astype(bool)
+        return np.unpackbits(packed[index], axis=1).reshape(-1, side, side).astype(bool)
 
     return lookup
 
 
-def _read_packed(stream, expected: tuple[int, int, int], chunk: int = 8192) -> np.ndarray:
-    """Reads an npy stream of images into uint8 [N, H * W / 8]."""
-    version = np.lib.format.read_magic(stream)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, fortran_order, dtype = read_header(stream)
-    if shape != expected or dtype != np.uint8 or fortran_order:
-        raise ValueError(f"found shape {shape} and type {dtype}")
-    count, pixels = shape[0], shape[1] * shape[2]
-    packed = np.empty((count, pixels // 8), np.uint8)
-    for start in range(0, count, chunk):
-        stop = min(start + chunk, count)
-        data = stream.read((stop - start) * pixels)
-        images = np.frombuffer(data, np.uint8).reshape(stop - start, pixels)
-        packed[start:stop] = np.packbits(images, axis=1)
-    return packed
+def _npz_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yields the images of an npz file, some at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran_order, dtype = read_header(stream)
+        if shape != expected or dtype != np.uint8 or fortran_order:
+            raise ValueError(f"found shape {shape} and type {dtype}")
+        for start in range(0, shape[0], _READ_IMAGES):
+            count = min(_READ_IMAGES, shape[0] - start)
+            data = stream.read(count * shape[1] * shape[2])
+            yield np.frombuffer(data, np.uint8).reshape(count, *shape[1:])
+
+
+def _hdf5_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yields the images of an hdf5 file, some at a time."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs h5py: pip install 'ocgm[hdf5]', or take the npz file"
+        ) from error
+    with h5py.File(path) as file:
+        images = file["imgs"]
+        if images.shape != expected or images.dtype != np.uint8:
+            raise ValueError(f"found shape {images.shape} and type {images.dtype}")
+        for start in range(0, len(images), _READ_IMAGES):
+            yield images[start : start + _READ_IMAGES]
 
 
 def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[str, np.ndarray]:

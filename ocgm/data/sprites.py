@@ -54,11 +54,14 @@ class SpriteFactors(NamedTuple):
     y: np.ndarray
 
 
-def factors_from_index(index: np.ndarray) -> SpriteFactors:
-    """Returns the factors of dSprites images.
+def classes_from_index(index: np.ndarray) -> np.ndarray:
+    """Returns the latent classes of dSprites images.
 
     Args:
       index: int [N], positions in the dSprites file, 0 to 737,279.
+
+    Returns:
+      int32 [N, 5]: shape, scale, orientation, x and y, each from 0 on.
 
     Raises:
       ValueError: if an index is out of range.
@@ -68,7 +71,19 @@ def factors_from_index(index: np.ndarray) -> SpriteFactors:
         raise ValueError(
             f"dSprites indices are 0..{NUM_SPRITES - 1}, got {index.min()}..{index.max()}"
         )
-    shape, scale, orientation, x, y = np.unravel_index(index, _CLASS_SIZES)
+    return np.stack(np.unravel_index(index, _CLASS_SIZES), axis=-1).astype(np.int32)
+
+
+def factors_from_index(index: np.ndarray) -> SpriteFactors:
+    """Returns the factors of dSprites images.
+
+    Args:
+      index: int [N], positions in the dSprites file, 0 to 737,279.
+
+    Raises:
+      ValueError: if an index is out of range.
+    """
+    shape, scale, orientation, x, y = classes_from_index(index).T
     return SpriteFactors(
         shape=shape.astype(np.int32),
         scale=(5 + scale) / 10,

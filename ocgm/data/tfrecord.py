@@ -29,7 +29,7 @@ OnCorrupt = Callable[[SourceError], None]
 # A block of the file, and what it is inflated to at most: large enough that nearly all time is
 # spent in zlib, small enough to need little memory.
 _BLOCK_BYTES = 2**16
-_PIECE_BYTES = 2**18
+_PIECE_BYTES = 2**20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # For zlib: the largest window, and GZIP's header and checksum.
@@ -130,19 +130,20 @@ class _Stream:
         Raises:
           _LostError: if there are not that many.
         """
-        missing = self._position + size - len(self._data)
-        if missing > 0:
-            parts = [self._data[self._position :]]
-            while missing > 0 and (piece := next(self._pieces, None)) is not None:
-                parts.append(piece)
-                missing -= len(piece)
-            self._data = b"".join(parts)
-            self._position = 0
-            if missing > 0 and (self._data or not or_nothing):
-                raise _LostError("the file is cut off")
-        start = self._position
-        self._position = min(start + size, len(self._data))
-        return self._data[start : self._position]
+        parts = []
+        while size:
+            if self._position == len(self._data):
+                piece = next(self._pieces, None)
+                if piece is None and or_nothing and not parts:
+                    return b""
+                if piece is None:
+                    raise _LostError("the file is cut off")
+                self._data, self._position = piece, 0
+            part = self._data[self._position : self._position + size]
+            parts.append(part)
+            self._position += len(part)
+            size -= len(part)
+        return b"".join(parts)
 
 
 def _blocks(file: BinaryIO, bar: tqdm.tqdm) -> Iterator[bytes]:

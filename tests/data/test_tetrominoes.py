@@ -1,13 +1,11 @@
 """Tetrominoes: the renderer against published records, the draw, and the TFDS builder."""
 
-import gzip
-import struct
-
 import numpy as np
 import pytest
-from tensorflow_datasets.proto import tf_example_generated_pb2
 
 from ocgm.data import builders, eval_batches, generated, prepare
+from ocgm.data.tfrecord import parse_example
+from ocgm.data.tfrecord import read_records as read_tfrecord
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as builder_lib
 from ocgm.errors import UserError
@@ -16,23 +14,9 @@ NATIVE = 35
 
 
 def read_records(path) -> list[dict[str, np.ndarray]]:
-    """Reads a compressed TFRecord file: length (8 bytes), checksum (4), record, checksum (4)."""
-    data = gzip.decompress(path.read_bytes())
-    records, start = [], 0
-    while start < len(data):
-        (length,) = struct.unpack_from("<Q", data, start)
-        serialized = data[start + 12 : start + 12 + length]
-        start += length + 16
-        feature = tf_example_generated_pb2.Example.FromString(serialized).features.feature
-        records.append(
-            {
-                name: np.frombuffer(b"".join(value.bytes_list.value), np.uint8)
-                if value.HasField("bytes_list")
-                else np.array(value.float_list.value)
-                for name, value in feature.items()
-            }
-        )
-    return records
+    """The features of all records, as they are."""
+    records = read_tfrecord(path, compressed=True, on_corrupt=print)
+    return [parse_example(record) for record in records]
 
 
 @pytest.fixture(scope="module")

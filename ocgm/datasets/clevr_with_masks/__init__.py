@@ -1,0 +1,1 @@
+"""CLEVR with masks (DeepMind), from the published file: TFDS builder and preprocessing."""

@@ -1,0 +1,1 @@
+"""dSprites, from the published file: TFDS builder."""

@@ -1,0 +1,107 @@
+"""TFDS builder of dSprites, from DeepMind's file."""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.data import builders, from_files, sprite_scenes, sprites
+from ocgm.data.downloads import Download
+from ocgm.data.progress import progress
+
+VARIANTS = {"default": "White sprites on black."}
+
+_STEM = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
+_BLOCK = 256
+_HELD_OUT = 0.05  # Part of the images in validation, and in test.
+
+
+# TFDS has a builder of this name, which goes on to be the one that `tfds.load` knows.
+class Builder(from_files.FileBuilder, skip_registration=True):
+    """One sprite, in all its 737,280 forms."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    HOMEPAGE = "https://github.com/google-deepmind/dsprites-dataset"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Get {_STEM}.npz (or .hdf5, which needs h5py) from {HOMEPAGE}."
+    VARIANTS = VARIANTS
+    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        return features()
+
+    def downloads(self) -> tuple[Download, ...]:
+        """See `FileBuilder`."""
+        return (Download(url=f"{self.HOMEPAGE}/raw/master/{_STEM}.npz"),)
+
+    def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """See `FileBuilder`."""
+        hdf5 = folder / f"{_STEM}.hdf5"
+        return [hdf5] if hdf5.is_file() else from_files.required(folder, [f"{_STEM}.npz"])
+
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+        """See `FileBuilder`."""
+        (path,) = files
+        draw = sprite_scenes.real_sprites(path)
+        return {
+            split: self._records(split, index, draw) for split, index in sprite_indices().items()
+        }
+
+    def _records(
+        self, split: str, index: np.ndarray, draw: sprite_scenes.DrawSprites
+    ) -> Iterator[builders.Record]:
+        count = self.most(split) or len(index)
+        starts = range(0, min(count, len(index)), _BLOCK)
+        blocks = (records(index[start : start + _BLOCK], draw) for start in starts)
+        single = (record for block in blocks for record in builders.rows(block))
+        return progress(single, min(count, len(index)), f"{self.info.full_name} {split}")
+
+
+def features() -> tfds.features.FeaturesDict:
+    """Returns the form of a record of one sprite."""
+    number = tfds.features.Tensor(shape=(1,), dtype=np.float32)
+    code = tfds.features.Tensor(shape=(1,), dtype=np.int32)
+    return builders.record_features(
+        sprites.IMAGE_SIZE,
+        {
+            "sprite": code,
+            "shape": code,
+            **dict.fromkeys(("scale", "orientation", "x", "y"), number),
+            "classes": tfds.features.Tensor(shape=(1, 5), dtype=np.int32),
+        },
+    )
+
+
+def sprite_indices() -> dict[str, np.ndarray]:
+    """Returns the positions in the dSprites file of the images of each split, in order."""
+    held_out = round(_HELD_OUT * sprites.NUM_SPRITES)
+    test, validation, train = np.split(_shuffled(sprites.NUM_SPRITES), [held_out, 2 * held_out])
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _shuffled(count: int) -> np.ndarray:
+    """Returns 0 to count - 1 in an order that is the same for ever."""
+    # Not NumPy's generators, which may change: a good mixer of bits (splitmix64), and sorting.
+    bits = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return np.argsort(bits ^ (bits >> np.uint64(31)), kind="stable")
+
+
+def records(index: np.ndarray, draw: sprite_scenes.DrawSprites) -> builders.Records:
+    """Returns the records of dSprites images, a dict of arrays [N, ...]."""
+    masks = draw(index).astype(np.uint8)
+    factors = sprites.factors_from_index(index)._asdict()
+    return {
+        "image": np.repeat(255 * masks[..., None], 3, axis=-1),
+        "masks": masks,
+        "num_objects": np.ones(len(index), np.int32),
+        "factors": {
+            "sprite": index.astype(np.int32)[:, None],
+            **{name: values.astype(np.float32)[:, None] for name, values in factors.items()},
+            # As in the file's `latents_values`: 1 square, 2 ellipse, 3 heart.
+            "shape": factors["shape"][:, None] + 1,
+            "classes": sprites.classes_from_index(index)[:, None],
+        },
+    }

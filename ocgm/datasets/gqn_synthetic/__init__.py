@@ -1,0 +1,1 @@
+"""GQN look-alike: TFDS builder and rooms."""

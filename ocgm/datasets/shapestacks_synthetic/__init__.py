@@ -1,0 +1,1 @@
+"""ShapeStacks look-alike: TFDS builder and towers."""

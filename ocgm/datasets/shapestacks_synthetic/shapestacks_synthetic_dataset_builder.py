@@ -1,0 +1,83 @@
+"""TFDS builder of a ShapeStacks look-alike, rendered on the spot."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.data import builders, generated
+from ocgm.datasets.shapestacks import shapestacks_dataset_builder as published
+from ocgm.datasets.shapestacks_synthetic import scenes as scenes_lib
+from ocgm.datasets.shapestacks_synthetic import towers as towers_lib
+from ocgm.rendering import render, stack_scenes
+
+# Share of towers that are of cuboids alone.
+_BLOCKS_SHARE = {"default": 0.5, "blocks_all": 1.0, "ccs_all": 0.0}
+
+
+class Builder(generated.GeneratedBuilder):
+    """Towers of two to six blocks, stable or not, from 16 sides."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    HOMEPAGE = published.Builder.HOMEPAGE
+    VARIANTS = published.VARIANTS
+    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    IMAGE_SIZES = published.Builder.IMAGE_SIZES
+    # Multiples of 16: whole towers.
+    SIZES = (50_000, 1_600, 1_600)
+    BLOCK = 2 * scenes_lib.NUM_CAMERAS
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        scalars = (
+            "scene",
+            "viewpoint",
+            "height",
+            "stable",
+            "com_violation",
+            "surface_violation",
+            "wall",
+            "floor",
+            "light",
+            "unique_colors",
+        )
+        per_object = {
+            "shape": ((), np.int32),
+            "size": ((3,), np.float32),
+            "yaw": ((), np.int32),
+            "position": ((3,), np.float32),
+            "color": ((3,), np.uint8),
+        }
+        factors = {name: tfds.features.Scalar(np.int32) for name in scalars} | {
+            name: tfds.features.Tensor(shape=(towers_lib.MAX_OBJECTS, *shape), dtype=dtype)
+            for name, (shape, dtype) in per_object.items()
+        }
+        return builders.record_features(self.image_size, factors)
+
+    def block(self, split: str, index: int) -> builders.Records:
+        """See `GeneratedBuilder`."""
+        rng = self.rng(split, index)
+        num_towers = self.BLOCK // scenes_lib.NUM_CAMERAS
+        blocks_only = rng.random(num_towers) < _BLOCKS_SHARE[self.builder_config.variant]
+        towers = towers_lib.draw_towers(rng, blocks_only)
+        surroundings = scenes_lib.draw_surroundings(rng, self.BLOCK)
+        tower = np.repeat(np.arange(num_towers, dtype=np.int32), scenes_lib.NUM_CAMERAS)
+        viewpoint = np.tile(np.arange(1, 1 + scenes_lib.NUM_CAMERAS, dtype=np.int32), num_towers)
+
+        bodies = [scenes_lib.blocks(towers, i) for i in range(num_towers)]
+        scenes = [
+            scenes_lib.scene(bodies[t], surroundings, i, number, self.image_size)
+            for i, (t, number) in enumerate(zip(tower, viewpoint, strict=True))
+        ]
+        pictures = render(stack_scenes(scenes), self.image_size, self.image_size)
+        standing = (towers.com_violation == 0) & (towers.surface_violation == 0)
+        of_towers = {**vars(towers), "stable": standing.astype(np.int32)}
+        return {
+            "image": np.asarray(pictures.image),
+            "masks": np.asarray(pictures.labels),
+            "num_objects": towers.height[tower],
+            "factors": {
+                **{name: values[tower] for name, values in of_towers.items()},
+                **vars(surroundings),
+                "scene": index * num_towers + tower,
+                "viewpoint": viewpoint,
+            },
+        }

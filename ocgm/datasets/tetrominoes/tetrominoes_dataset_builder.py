@@ -1,0 +1,61 @@
+"""TFDS builder of Tetrominoes, from DeepMind's file."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.data import builders, multi_object
+from ocgm.data.tfrecord import Field
+
+VARIANTS = {"default": "Three pieces on black, as published."}
+
+_SIDE = 35
+_NUM_PIECES = 3
+_FACTORS = {
+    "x": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
+    "y": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
+    "shape": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
+    "color": tfds.features.Tensor(shape=(_NUM_PIECES, 3), dtype=np.uint8),
+    "visibility": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.float32),
+}
+_FORM = multi_object.Form(
+    entities=1 + _NUM_PIECES,
+    height=_SIDE,
+    width=_SIDE,
+    factors={
+        **dict.fromkeys(("x", "y", "shape", "visibility"), Field(np.float32, ())),
+        "color": Field(np.float32, (3,)),
+    },
+)
+
+
+class Builder(multi_object.MultiObjectBuilder):
+    """Three tetrominoes of bright colours on black."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Get tetrominoes_train.tfrecords from {multi_object.BUCKET}/tetrominoes/."
+    )
+    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
+    VARIANTS = VARIANTS
+    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    PROTOCOLS = tuple(multi_object.SPRITE_PROTOCOLS)
+    PARTS = multi_object.SPRITE_PROTOCOLS
+    FOLDER = "tetrominoes"
+
+    forms = {"tetrominoes_train.tfrecords": _FORM}
+
+    def _features(self) -> tfds.features.FeaturesDict:
+        return builders.record_features(_SIDE, _FACTORS)
+
+    def record(self, form: multi_object.Form, example: multi_object.Example) -> builders.Record:
+        """See `MultiObjectBuilder`."""
+        pieces = multi_object.visible(example)
+        entities = multi_object.entity_map(form.planes(example))
+        example = example | {"color": multi_object.to_bytes(example["color"])}
+        return {
+            "image": form.image(example),
+            "masks": multi_object.label_map(entities, pieces),
+            "num_objects": len(pieces),
+            "factors": multi_object.object_factors(example, _FACTORS, pieces),
+        }
