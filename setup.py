@@ -37,6 +37,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8",
+        "protobuf>=6.31",  # TFRecord files hold protocol buffers
         "pillow>=10.1",  # sized default font for the captions of figures
         "tensorflow-datasets>=4.9.10",  # builders and data sources; TensorFlow itself is not needed
         "tqdm>=4.60",

@@ -7,6 +7,7 @@ import pytest
 
 from ocgm import rendering
 from ocgm.data import generated, get_spec, prepare
+from ocgm.datasets.objects_room import backgrounds
 from ocgm.datasets.objects_room_synthetic import objects_room_synthetic_dataset_builder as lib
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
 
@@ -268,3 +269,23 @@ def test_records(new_config, make_block, tmp_path):
     spec = get_spec(NAME)
     assert spec.max_objects == scenes_lib.MAX_OBJECTS
     assert spec.image_size == scenes_lib.IMAGE_SIZE
+
+
+def test_walls_are_told_from_objects(make_block):
+    """The rule of the published files' reader finds how many walls are in view, as here is known."""
+    right, walls_seen = [], []
+    for split, num_planes in (("train", 7), ("test_six_objects", 10), ("test_identical_color", 10)):
+        records = make_block(split)
+        for image, masks, parts in zip(
+            records["image"], records["masks"], records["background_parts"], strict=True
+        ):
+            walls = [part for part in (3, 4) if (parts == part).any()]
+            # Planes as in the files: sky, floor, walls in view, then objects.
+            planes = [parts == part for part in (1, 2, *walls)]
+            planes += [masks == label for label in np.unique(masks[masks > 0])]
+            entities = np.argmax(planes, axis=0).astype(np.uint8)
+            found = backgrounds.num_background_planes(image, entities, num_planes)
+            walls_seen.append(len(walls))
+            right.append(found == 2 + len(walls))
+    assert 1 <= walls_seen.count(1) < walls_seen.count(2)
+    assert all(right)
