@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chex
@@ -19,7 +20,8 @@ import jax.numpy as jnp
 from ocgm.rendering import textures
 from ocgm.rendering.camera import ray_directions
 from ocgm.rendering.scene import Pieces, Scene
-from ocgm.rendering.tracing import FAR, dot, is_shadowed, nearest_hit
+from ocgm.rendering.tracing import FAR, is_shadowed, nearest_hit
+from ocgm.rendering.vectors import Vector, cross, dot, numbers, power, unit
 
 
 class Rendered(NamedTuple):
@@ -91,15 +93,15 @@ def _draw(
 ) -> Rendered:
     """One scene; rays are ordered centres first, then corners, row by row."""
     columns, rows, spots = _sample_positions(height, width)
-    pieces, camera = scene.pieces, scene.camera
-    direction = ray_directions(camera, columns, rows)
-    origin = camera.position[:, None]
-    distance, index = nearest_hit(pieces, origin, direction, jnp.float32(0))
-    color, bounce = _shade(
-        scene, texels, origin, direction, distance, index, distance, spots, shadow_rays
-    )
+    direction = Vector(*ray_directions(scene.camera, columns, rows))
+    origin = numbers(scene.camera.position)
+    distance, index = nearest_hit(scene.pieces, origin, direction, jnp.float32(0))
+    lamp = _lamp_positions(spots, shadow_rays)
+    color, bounce = _shade(scene, texels, origin, direction, distance, index, distance, lamp)
     if mirrors:
-        second, second_index = nearest_hit(pieces, bounce.origin, bounce.direction, bounce.start)
+        second, second_index = nearest_hit(
+            scene.pieces, bounce.origin, bounce.direction, bounce.start
+        )
         mirrored, _ = _shade(
             scene,
             texels,
@@ -108,12 +110,11 @@ def _draw(
             second,
             second_index,
             distance + second,
-            spots,
-            1,
+            _lamp_positions(spots, 1),
         )
         color += bounce.weight * mirrored
-    color = jnp.maximum(color, 0) ** (1 / scene.gamma)
-    image = _average_samples(jnp.clip(color, 0, 1), height, width)
+    shown = jnp.stack([power(jnp.minimum(band, 1), 1 / scene.gamma) for band in color])
+    image = _average_samples(shown, height, width)
 
     center = index[: height * width].reshape(height, width)
 
@@ -122,8 +123,8 @@ def _draw(
 
     return Rendered(
         image=jnp.round(255 * image).astype(jnp.uint8),
-        labels=at_centers(pieces.label),
-        parts=at_centers(pieces.part),
+        labels=at_centers(scene.pieces.label),
+        parts=at_centers(scene.pieces.part),
     )
 
 
@@ -142,6 +143,17 @@ def _sample_positions(height: int, width: int) -> tuple[jax.Array, jax.Array, ja
     return tuple(jnp.pad(values, (0, padding)) for values in (columns, rows, spots))
 
 
+def _lamp_positions(spots: jax.Array, shadow_rays: int) -> jax.Array:
+    """Where on a lamp, a disc of radius 1, each sample's shadow rays end: [shadow_rays, 2, R].
+
+    A sunflower's seeds: each sample's own, evenly spread over the lamp.
+    """
+    number = (5 * jnp.arange(shadow_rays)[:, None] + spots).astype(jnp.float32)
+    angle = 2.399963 * number
+    reach = jnp.sqrt(number / (5 * shadow_rays))
+    return jnp.stack([reach * jnp.cos(angle), reach * jnp.sin(angle)], axis=1)
+
+
 def _average_samples(color: jax.Array, height: int, width: int) -> jax.Array:
     """Samples [3, R] to pixels [H, W, 3]."""
     center = color[:, : height * width].reshape(3, height, width)
@@ -152,46 +164,45 @@ def _average_samples(color: jax.Array, height: int, width: int) -> jax.Array:
 
 
 class _Bounce(NamedTuple):
-    """Mirrored rays and their tint: float32 [3, R], `start` [R]."""
+    """Mirrored rays, how far from their origin they may hit (float32 [R]), and their tint."""
 
-    origin: jax.Array
-    direction: jax.Array
+    origin: Vector
+    direction: Vector
     start: jax.Array
-    weight: jax.Array
+    weight: Vector
 
 
 def _shade(
     scene: Scene,
     texels: jax.Array,
-    origin: jax.Array,
-    direction: jax.Array,
+    origin: Vector,
+    direction: Vector,
     distance: jax.Array,
     index: jax.Array,
     path: jax.Array,
-    spots: jax.Array,
-    shadow_rays: int,
-) -> tuple[jax.Array, _Bounce]:
+    lamp: jax.Array,
+) -> tuple[Vector, _Bounce]:
     """Colour of what rays hit, without what it mirrors.
 
     Args:
       scene, texels: as above.
       origin, direction, distance, index: of the rays and their hits; see `nearest_hit`.
       path: float32 [R], distance from the camera.
-      spots: int32 [R], as above.
-      shadow_rays: as for `render`.
+      lamp: see `_lamp_positions`.
 
     Returns:
-      (color, bounce): float32 [3, R] and the mirrored rays.
+      (color, bounce): the latter are the mirrored rays.
     """
     hit = _pick(scene.pieces, index)
-    point = origin + distance * direction
-    axes = jnp.moveaxis(hit.rotation, 1, 0)
-    local = jnp.stack([dot(axis, point - hit.position) for axis in axes])
-    local_normal = _local_normal(hit, local, jnp.maximum(hit.bevel, 1e-4 * path))
-    normal = _unit(jnp.stack([dot(row, local_normal) for row in hit.rotation]))
+    point = origin + direction * distance
+    rotation = [Vector(*row) for row in hit.rotation]
+    offset = point - Vector(*hit.position)
+    local = rotation[0] * offset.x + rotation[1] * offset.y + rotation[2] * offset.z
+    local_normal = _local_normal(scene.pieces, index, hit, local, jnp.maximum(hit.bevel, 1e-4 * path))
+    normal = unit(Vector(*(dot(row, local_normal) for row in rotation)))
     facing = -dot(normal, direction)
     # Rounded edges may turn away from the ray.
-    normal = jnp.where(facing < 0, normal + facing * direction, normal)
+    normal = (normal + direction * facing).where(facing < 0, normal)
     facing = jnp.maximum(facing, 0)
 
     # A pixel's samples are 0.7 of its width apart.
@@ -202,105 +213,110 @@ def _shade(
         lambda: textures.sample(
             texels, hit.texture.astype(jnp.int32), u, v, pixel / hit.texture_size[0]
         ),
-        lambda: jnp.ones_like(point),
+        lambda: Vector(*(jnp.ones_like(pixel) for _ in range(3))),
     )
-    albedo = hit.color * texture
+    albedo = Vector(*hit.color) * texture
     start = 1e-4 * path
-    diffuse, glossy = _light(
-        scene, point, normal, direction, hit.shininess, start, spots, shadow_rays
-    )
-    up = 0.5 + 0.5 * normal[2]
-    ambient = _blend(scene.ambient, up)
-    color = (1 - hit.reflectivity) * albedo * (ambient + diffuse)
+    diffuse, glossy = _light(scene, point, normal, direction, hit.shininess, start, lamp)
+    ambient = _blend(scene.ambient, 0.5 + 0.5 * normal.z)
+    color = albedo * (ambient + diffuse) * (1 - hit.reflectivity)
     # Highlights are mirrored lamps, hence a metal's have its colour.
-    color += hit.specular * glossy * (1 - hit.reflectivity * (1 - albedo))
-    sky = _blend(scene.sky, 0.5 + 0.5 * direction[2])
+    tint = (albedo - 1) * hit.reflectivity + 1
+    color += glossy * tint * hit.specular
+    sky = _blend(scene.sky, 0.5 + 0.5 * direction.z)
     bounce = _Bounce(
         origin=point,
-        direction=direction + 2 * facing * normal,
+        direction=direction + normal * (2 * facing),
         start=start,
-        weight=jnp.where(index < 0, 0, hit.reflectivity * albedo),
+        weight=albedo * jnp.where(index < 0, 0, hit.reflectivity),
     )
-    return jnp.where(index < 0, sky, color), bounce
+    return sky.where(index < 0, color), bounce
 
 
 def _light(
     scene: Scene,
-    point: jax.Array,
-    normal: jax.Array,
-    direction: jax.Array,
+    point: Vector,
+    normal: Vector,
+    direction: Vector,
     shininess: jax.Array,
     start: jax.Array,
-    spots: jax.Array,
-    shadow_rays: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Light that arrives at points: (diffuse, glossy), float32 [3, R] each."""
+    lamp: jax.Array,
+) -> tuple[Vector, Vector]:
+    """Light that arrives at points: (diffuse, glossy)."""
     lights = scene.lights
 
-    def visit(i: jax.Array, total: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        position = lights.position[i, :, None]
+    def visit(i: jax.Array, total: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+        position = numbers(lights.position[i])
         directional = lights.directional[i]
-        toward = jnp.where(directional, position, position - point)
-        to_light = _unit(toward)
+        # The suns' rays go on for ever.
+        toward = position - point * jnp.where(directional, 0.0, 1.0)
+        end = jnp.where(directional, FAR, 1.0)
+        to_light = unit(toward)
         cosine = jnp.maximum(dot(normal, to_light), 0)
-        half = _unit(to_light - direction)
-        highlight = jnp.maximum(dot(normal, half), 0) ** shininess
-        axis_cosine = jnp.maximum(-dot(lights.spot_axis[i], to_light), 0)
-        spot = jnp.where(directional, 1.0, axis_cosine ** lights.spot_exponent[i])
+        highlight = power(jnp.maximum(dot(normal, unit(to_light - direction)), 0), shininess)
+        axis_cosine = jnp.maximum(-dot(numbers(lights.spot_axis[i]), to_light), 0)
+        spot = power(axis_cosine, jnp.where(directional, 0.0, lights.spot_exponent[i]))
 
         def lit_share() -> jax.Array:
             # Two directions across the light's; which two does not matter for a round lamp.
-            across = _unit(jnp.stack([-to_light[1], to_light[0] + 1e-6, 0 * to_light[0]]))
-            other = jnp.cross(to_light, across, axis=0)
+            across = unit(Vector(-to_light.y, to_light.x + 1e-6, 0 * to_light.z))
+            other = cross(to_light, across)
             radius = jnp.where(directional, jnp.sqrt(dot(toward, toward)), 1.0) * lights.radius[i]
-            # The suns' rays go on for ever.
-            end = jnp.where(directional, FAR, 1.0)
 
             def shadow(k: jax.Array, count: jax.Array) -> jax.Array:
-                # A sunflower's seeds: each sample's own, evenly spread over the lamp.
-                number = (5 * k + spots).astype(jnp.float32)
-                angle = 2.399963 * number
-                reach = radius * jnp.sqrt(number / (5 * shadow_rays))
-                target = toward + reach * (jnp.cos(angle) * across + jnp.sin(angle) * other)
+                target = toward + (across * lamp[k, 0] + other * lamp[k, 1]) * radius
                 length = jnp.sqrt(dot(target, target))
                 return count + is_shadowed(scene.pieces, point, target, start / length, end)
 
-            shadowed = jax.lax.fori_loop(0, shadow_rays, shadow, jnp.zeros_like(cosine))
-            return 1 - shadowed / shadow_rays
+            shadowed = jax.lax.fori_loop(0, len(lamp), shadow, jnp.zeros_like(cosine))
+            return 1 - shadowed / len(lamp)
 
         lit = jax.lax.cond(lights.casts_shadow[i], lit_share, lambda: jnp.ones_like(cosine))
-        light = lights.color[i, :, None] * (spot * lit)
+        light = spot * lit
+        color = numbers(lights.color[i])
         diffuse, glossy = total
-        return diffuse + light * cosine, glossy + light * jnp.where(cosine > 0, highlight, 0)
+        return (
+            diffuse + color * (light * cosine),
+            glossy + color * (light * jnp.where(cosine > 0, highlight, 0)),
+        )
 
-    zeros = jnp.zeros_like(point)
-    return jax.lax.fori_loop(0, lights.radius.shape[0], visit, (zeros, zeros))
+    none = Vector(*(jnp.zeros_like(start) for _ in range(3)))
+    return jax.lax.fori_loop(0, lights.radius.shape[0], visit, (none, none))
 
 
 def _pick(pieces: Pieces, index: jax.Array) -> Pieces:
-    """The values of each ray's piece, rays last: [P, ...] to [..., R]; zeros for index -1."""
+    """The values of each ray's piece, rays last: [P, ...] to [..., R]; zeros for index -1.
+
+    All but the slabs, which stay as they are.
+    """
     per_piece = {
         field.name: getattr(pieces, field.name)
         for field in dataclasses.fields(pieces)
-        if getattr(pieces, field.name).ndim
+        if getattr(pieces, field.name).ndim and "slab" not in field.name
     }
-    num_pieces = pieces.label.shape[0]
-    table = jnp.concatenate(
-        [values.reshape(num_pieces, -1).astype(jnp.float32) for values in per_piece.values()], 1
-    )
+    picked = _pick_rows(list(per_piece.values()), index)
+    return pieces.replace(**dict(zip(per_piece, picked, strict=True)))
+
+
+def _pick_rows(values: Sequence[jax.Array], index: jax.Array) -> list[jax.Array]:
+    """Rows [index] of arrays [P, ...], float32 [..., R]; zeros for index -1."""
+    num_pieces = len(values[0])
+    table = jnp.concatenate([v.reshape(num_pieces, -1).astype(jnp.float32) for v in values], 1)
     # A product with one-hot columns takes a third of a gather's time on a CPU, and is as exact.
     one_hot = (index == jnp.arange(num_pieces)[:, None]).astype(jnp.float32)
     picked = jnp.matmul(table.T, one_hot, precision=jax.lax.Precision.HIGHEST)
-    start = 0
-    for name, values in per_piece.items():
-        size = values[0].size
-        per_piece[name] = picked[start : start + size].reshape(*values.shape[1:], len(index))
+    parts, start = [], 0
+    for v in values:
+        size = v[0].size
+        parts.append(picked[start : start + size].reshape(*v.shape[1:], len(index)))
         start += size
-    return pieces.replace(**per_piece)
+    return parts
 
 
-def _local_normal(hit: Pieces, local: jax.Array, bevel: jax.Array) -> jax.Array:
-    """Normals in the pieces' frames, float32 [3, R]: of the nearest side, or blended near an edge.
+def _local_normal(
+    pieces: Pieces, index: jax.Array, hit: Pieces, local: Vector, bevel: jax.Array
+) -> Vector:
+    """Normals in the pieces' frames: of the nearest side, or blended near an edge.
 
     Every side's normal counts the more the nearer the point is, and not at all from `bevel` on.
     """
@@ -311,33 +327,41 @@ def _local_normal(hit: Pieces, local: jax.Array, bevel: jax.Array) -> jax.Array:
     def weight(inside: jax.Array) -> jax.Array:
         return jnp.maximum(1 - inside * per_bevel, 0)
 
-    normal = weight(hit.upper - local) - weight(local - hit.lower)
-    gradient = hit.quadric[:3] * local
+    normal = Vector(
+        *(
+            weight(high - x) - weight(x - low)
+            for x, low, high in zip(local, hit.lower, hit.upper, strict=True)
+        )
+    )
+    gradient = Vector(*hit.quadric[:3]) * local
     per_steepness = jax.lax.rsqrt(dot(gradient, gradient) + 1e-18)
     inside = -0.5 * (dot(gradient, local) + hit.quadric[3]) * per_steepness
-    normal += weight(inside) * per_steepness * gradient
-    for slab_normal, (low, high) in zip(hit.slab_normals, hit.slab_bounds, strict=True):
-        position = dot(slab_normal, local)
-        normal += slab_normal * (weight(high - position) - weight(position - low))
-    return _unit(normal)
+    normal += gradient * (weight(inside) * per_steepness)
+
+    def add_slab(s: jax.Array, normal: Vector) -> Vector:
+        slab, (low, high) = _pick_rows([pieces.slab_normals[:, s], pieces.slab_bounds[:, s]], index)
+        slab = Vector(*slab)
+        position = dot(slab, local)
+        return normal + slab * (weight(high - position) - weight(position - low))
+
+    if pieces.slab_bounds.shape[1]:
+        # One after the other: all slabs of all rays would not fit into the cache.
+        normal = jax.lax.fori_loop(0, jnp.max(pieces.num_slabs), add_slab, normal)
+    return unit(normal)
 
 
 def _texture_position(
-    hit: Pieces, local: jax.Array, normal: jax.Array
+    hit: Pieces, local: Vector, normal: Vector
 ) -> tuple[jax.Array, jax.Array]:
     """Where in its texture a point is, in repetitions; see `Material.texture_size`."""
-    size = jnp.abs(normal)
-    toward_x = (size[0] > size[1]) & (size[0] > size[2])
-    toward_z = (size[2] >= size[0]) & (size[2] > size[1])
-    u = jnp.where(toward_x, local[1], local[0]) / hit.texture_size[0]
-    v = jnp.where(toward_z, local[1], local[2]) / hit.texture_size[1]
+    size = Vector(*map(jnp.abs, normal))
+    toward_x = (size.x > size.y) & (size.x > size.z)
+    toward_z = (size.z >= size.x) & (size.z > size.y)
+    u = jnp.where(toward_x, local.y, local.x) / hit.texture_size[0]
+    v = jnp.where(toward_z, local.y, local.z) / hit.texture_size[1]
     return u + hit.texture_offset[0], hit.texture_offset[1] - v
 
 
-def _unit(vector: jax.Array) -> jax.Array:
-    return vector * jax.lax.rsqrt(jnp.maximum(dot(vector, vector), 1e-20))
-
-
-def _blend(colors: jax.Array, weight: jax.Array) -> jax.Array:
-    """Between two colours [2, 3], by weight [R]: float32 [3, R]."""
-    return colors[0][:, None] * (1 - weight) + colors[1][:, None] * weight
+def _blend(colors: jax.Array, weight: jax.Array) -> Vector:
+    """Between two colours [2, 3], by weight [R]."""
+    return numbers(colors[0]) * (1 - weight) + numbers(colors[1]) * weight

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ocgm.rendering import patterns
+from ocgm.rendering.vectors import Vector
 
 NAMES: tuple[str, ...] = tuple(patterns.PATTERNS)
 
@@ -44,7 +45,7 @@ def atlas() -> np.ndarray:
 
 def sample(
     texels: jax.Array, texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array
-) -> jax.Array:
+) -> Vector:
     """Reads textures, bilinearly, from the level that suits the size of a pixel.
 
     Args:
@@ -54,7 +55,7 @@ def sample(
       footprint: float32 [R], width of a pixel in repetitions.
 
     Returns:
-      float32 [3, R] in [0, 1].
+      RGB in [0, 1].
     """
     level = jnp.round(jnp.log2(jnp.maximum(footprint * _SIZE, 1e-6)))
     level = jnp.clip(level, 0, _NUM_LEVELS - 1).astype(jnp.int32)
@@ -63,8 +64,7 @@ def sample(
     start = texture * _TEXELS + (4 * _SIZE**2 - 4 * size * size) // 3
     column, fraction_u = _cell(u, size)
     row, fraction_v = _cell(v, size)
-    color = jnp.zeros((3, u.shape[0]), jnp.float32)
-    shifts = jnp.array([[0], [8], [16]], jnp.uint32)
+    color = Vector(0.0, 0.0, 0.0)
     for next_row in (0, 1):
         for next_column in (0, 1):
             weight = (fraction_u if next_column else 1 - fraction_u) * (
@@ -73,8 +73,9 @@ def sample(
             # Sizes are powers of two, so that & wraps around.
             index = ((row + next_row) & (size - 1)) * size + ((column + next_column) & (size - 1))
             texel = texels[start + index]
-            color += weight * ((texel >> shifts) & 255).astype(jnp.float32)
-    return color / 255
+            bands = [(texel >> shift & 255).astype(jnp.float32) for shift in (0, 8, 16)]
+            color += Vector(*bands) * weight
+    return color * (1 / 255)
 
 
 def _cell(position: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,8 +1,7 @@
 """Where rays meet the pieces of a scene.
 
 The loops over pieces keep a running minimum instead of a tensor [R, P]: what they touch stays in
-the cache, and their trip counts are those of the pieces in use. Everything here is about one scene;
-vectors are [3, R], components first, because R fills the vector units.
+the cache, and their trip counts are those of the pieces in use. Everything here is about one scene.
 """
 
 from __future__ import annotations
@@ -11,26 +10,22 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.rendering.scene import Pieces
+from ocgm.rendering.vectors import Vector, dot, numbers
 
 # Beyond any scene; finite, so that arithmetic on it stays finite.
 FAR = 1e6
 _TINY = 1e-9
 
 
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Scalar products of vectors [3, ...]."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
 def nearest_hit(
-    pieces: Pieces, origin: jax.Array, direction: jax.Array, start: jax.Array
+    pieces: Pieces, origin: Vector, direction: Vector, start: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """First piece that each ray enters.
 
     Args:
       pieces: of one scene.
-      origin: float32 [3, R], or [3, 1] where all rays share it.
-      direction: float32 [3, R].
+      origin: of the rays; arrays or numbers.
+      direction: of the rays; arrays.
       start: float32 [R] or [], pieces entered before this distance are passed over.
 
     Returns:
@@ -44,15 +39,15 @@ def nearest_hit(
         closer = (near < far) & (near > start) & (near < distance)
         return jnp.where(closer, near, distance), jnp.where(closer, i, index)
 
-    num_rays = direction.shape[1]
+    num_rays = direction.x.shape[0]
     none = jnp.full(num_rays, FAR, jnp.float32), jnp.full(num_rays, -1, jnp.int32)
     return jax.lax.fori_loop(0, pieces.num_pieces, visit, none)
 
 
 def is_shadowed(
     pieces: Pieces,
-    origin: jax.Array,
-    direction: jax.Array,
+    origin: Vector,
+    direction: Vector,
     start: jax.Array,
     end: jax.Array,
 ) -> jax.Array:
@@ -60,7 +55,7 @@ def is_shadowed(
 
     Args:
       pieces: of one scene.
-      origin, direction: float32 [3, R].
+      origin, direction: of the rays; arrays.
       start, end: float32 [R] or [], in lengths of `direction`.
 
     Returns:
@@ -71,17 +66,17 @@ def is_shadowed(
         near, far = _inside(pieces, i, origin, direction)
         return shadowed | ((near < far) & (near > start) & (near < end))
 
-    return jax.lax.fori_loop(0, pieces.num_casters, visit, jnp.zeros(direction.shape[1], jnp.bool_))
+    return jax.lax.fori_loop(0, pieces.num_casters, visit, jnp.zeros(direction.x.shape, jnp.bool_))
 
 
 def _inside(
-    pieces: Pieces, i: jax.Array, origin: jax.Array, direction: jax.Array
+    pieces: Pieces, i: jax.Array, origin: Vector, direction: Vector
 ) -> tuple[jax.Array, jax.Array]:
     """Interval of distances, float32 [R] each, in which rays are inside piece i; empty: near >= far."""
-    axes = pieces.rotation[i].T[..., None]
-    origin = origin - pieces.position[i, :, None]
-    origin = [dot(axis, origin) for axis in axes]
-    direction = [dot(axis, direction) for axis in axes]
+    axes = [numbers(axis) for axis in pieces.rotation[i].T]
+    origin = origin - numbers(pieces.position[i])
+    origin = Vector(*(dot(axis, origin) for axis in axes))
+    direction = Vector(*(dot(axis, direction) for axis in axes))
     near, far = _inside_quadric(pieces.quadric[i], origin, direction)
     for j in range(3):
         near, far = _inside_slab(
@@ -91,7 +86,7 @@ def _inside(
         return near, far
 
     def cut(s: jax.Array, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        normal = pieces.slab_normals[i, s]
+        normal = numbers(pieces.slab_normals[i, s])
         low, high = pieces.slab_bounds[i, s]
         return _inside_slab(*interval, dot(normal, origin), dot(normal, direction), low, high)
 
@@ -113,11 +108,11 @@ def _inside_slab(
 
 
 def _inside_quadric(
-    quadric: jax.Array, origin: list[jax.Array], direction: list[jax.Array]
+    quadric: jax.Array, origin: Vector, direction: Vector
 ) -> tuple[jax.Array, jax.Array]:
     """Interval in which rays are inside a quadric; see `shapes.Piece`."""
-    scaled_direction = [quadric[j] * direction[j] for j in range(3)]
-    scaled_origin = [quadric[j] * origin[j] for j in range(3)]
+    scales = numbers(quadric)
+    scaled_direction, scaled_origin = scales * direction, scales * origin
     # Along the ray the quadric is a t^2 + 2 b t + c.
     a = _nonzero(dot(scaled_direction, direction))
     b = dot(scaled_direction, origin)
@@ -131,7 +126,7 @@ def _inside_quadric(
     far = second
     # A ray steeper than a cone is inside before the first and after the second root, one of them in
     # the half below the apex.
-    steep, down = a < 0, direction[2] < 0
+    steep, down = a < 0, direction.z < 0
     near = jnp.where(steep, jnp.where(down, second, -FAR), near)
     far = jnp.where(steep, jnp.where(down, FAR, first), far)
     return near, far

@@ -22,7 +22,7 @@ NAME = "multi_dsprites_deepmind_synthetic"
 def published(fixtures):
     def load(variant):
         """Two published scenes, and the same as ours."""
-        with np.load(fixtures / f"multi_dsprites_{variant}_first2.npz") as file:
+        with np.load(fixtures / f"multi_dsprites_deepmind_{variant}_first2.npz") as file:
             data = dict(file)
         present = data["visibility"][:, 1:]
         shape = np.where(present, data["shape"][:, 1:].astype(int) - 1, 0)

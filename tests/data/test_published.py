@@ -100,7 +100,7 @@ def sprites(fixtures, new_config, tmp_path):
     """Two published scenes of a variant, and the records that are made of the documented file."""
 
     def make(variant):
-        with np.load(fixtures / f"multi_dsprites_{variant}_first2.npz") as file:
+        with np.load(fixtures / f"multi_dsprites_deepmind_{variant}_first2.npz") as file:
             scenes = dict(file)
         examples = []
         for i in range(2):

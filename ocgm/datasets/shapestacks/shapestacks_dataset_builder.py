@@ -42,6 +42,9 @@ _FILTER = Image.Resampling.BILINEAR
 _LABEL_STEP = 32
 _UNASSIGNED = 7
 
+# Whole numbers that are known of an image.
+FACTORS = ("scene", "viewpoint", "height", "stable", "com_violation", "surface_violation")
+
 
 class Builder(from_files.FileBuilder):
     """Towers of two to six blocks, stable or not, from 16 sides."""
@@ -58,15 +61,7 @@ class Builder(from_files.FileBuilder):
     IMAGE_SIZES = (64, 32, 128)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        names = (
-            "scene",
-            "viewpoint",
-            "height",
-            "stable",
-            "com_violation",
-            "surface_violation",
-        )
-        factors = {name: tfds.features.Scalar(np.int32) for name in names}
+        factors = {name: tfds.features.Scalar(np.int32) for name in FACTORS}
         return builders.record_features(self.image_size, factors)
 
     def downloads(self) -> tuple[Download, ...]:

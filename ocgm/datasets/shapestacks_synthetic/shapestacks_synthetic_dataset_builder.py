@@ -27,18 +27,7 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 2 * scenes_lib.NUM_CAMERAS
 
     def _features(self) -> tfds.features.FeaturesDict:
-        scalars = (
-            "scene",
-            "viewpoint",
-            "height",
-            "stable",
-            "com_violation",
-            "surface_violation",
-            "wall",
-            "floor",
-            "light",
-            "unique_colors",
-        )
+        scalars = (*published.FACTORS, "wall", "floor", "light", "unique_colors")
         per_object = {
             "shape": ((), np.int32),
             "size": ((3,), np.float32),
