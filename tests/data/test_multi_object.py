@@ -17,17 +17,20 @@ from ocgm.datasets.tetrominoes import tetrominoes_dataset_builder as tetrominoes
 
 
 def test_entity_map():
-    planes = np.zeros((4, 1, 6), np.uint8)
+    planes = np.zeros((4, 1, 5), np.uint8)
     planes[0, 0, :2] = 255
-    planes[2, 0, 1:3] = 255  # Pixel 1 is in two planes: the first one has it.
-    planes[3, 0, 3:] = 100, 200, 0  # Pixel 5 is in none.
-    planes[2, 0, 4] = 199
-    np.testing.assert_array_equal(multi_object.entity_map(planes), [[0, 0, 2, 3, 3, 0]])
+    planes[2, 0, 1:4] = 255
+    planes[3, 0, 3] = 255  # Pixels 1 and 3 are in two planes: the last one has them; 4 is in none.
+    np.testing.assert_array_equal(multi_object.entity_map(planes), [[0, 2, 2, 3, 0]])
 
 
-def test_entity_map_is_argmax():
-    planes = np.random.default_rng(0).integers(0, 4, (11, 20, 20), np.uint8)
-    np.testing.assert_array_equal(multi_object.entity_map(planes), planes.argmax(0))
+def test_entity_map_of_a_partition():
+    entities = np.random.default_rng(0).integers(0, 11, (20, 20), np.uint8)
+    planes = (np.arange(11)[:, None, None] == entities) * np.uint8(255)
+    for layout in (planes, np.moveaxis(np.moveaxis(planes, 0, -1).copy(), -1, 0)):
+        found = multi_object.entity_map(layout)
+        np.testing.assert_array_equal(found, entities)
+        assert found.dtype == np.uint8
 
 
 def test_objects_that_exist():

@@ -8,8 +8,7 @@ from ocgm.datasets.sketchy import sketchy_dataset_builder as published_lib
 from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
 from ocgm.datasets.sketchy_synthetic import sketchy_synthetic_dataset_builder as builder_lib
 from ocgm.datasets.sketchy_synthetic import workplace
-from ocgm.rendering import project, render, stack_scenes
-from ocgm.rendering.culling import cull
+from ocgm.rendering import cull, project, render, stack_scenes
 
 SIDE = 64
 VIEWS = 14

@@ -3,7 +3,6 @@
 import gzip
 import pathlib
 import struct
-import threading
 import tracemalloc
 
 import numpy as np
@@ -195,16 +194,6 @@ def test_memory(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30e6
-
-
-def test_reading_that_is_given_up(tmp_path):
-    write_records(tmp_path / "f", [bytes(3_000_000)] * 9)
-    threads = threading.active_count()
-    records = tfrecord.read_records(tmp_path / "f", compressed=True, on_corrupt=fail)
-    next(records)
-    assert threading.active_count() == threads + 1
-    records.close()
-    assert threading.active_count() == threads
 
 
 def test_progress_bar(fixtures, capsys):
