@@ -14,7 +14,7 @@ from PIL import Image
 from test_models import experiment, fresh
 
 from ocgm import activeness, inference, models, train_state
-from ocgm.data import eval_batches, pipeline, prepare
+from ocgm.data import eval_batches, pipeline, prepare, registry
 from ocgm.errors import InputError
 from ocgm.inference import TrainedModel
 from ocgm.models.base import Sample
@@ -36,16 +36,8 @@ def test_labels_are_rows_of_factors(tiny_config, side):
 
 
 def test_labels_are_rows_of_factors_in_tetrominoes(tmp_path):
-    data = ConfigDict(
-        {
-            "name": "tetrominoes_synthetic",
-            "variant": "",
-            "image_size": 35,
-            "data_dir": str(tmp_path),
-            "sprites_path": "",
-            "num_examples": (1, 1, 4),
-        }
-    )
+    data = registry.default_config("tetrominoes_synthetic")
+    data.update(data_dir=str(tmp_path), num_examples=(1, 1, 4))
     prepare(data)
     (batch,) = eval_batches(data, "test", 4, extra_fields=("factors",))
     for i, row in np.ndindex(4, 3):

@@ -1,7 +1,8 @@
 """Ray-traced scenes of simple solids, for look-alikes of rendered datasets."""
 
 from ocgm.rendering.camera import Camera, crop, focal_length, look_at, project
-from ocgm.rendering.render import Rendered, render
+from ocgm.rendering.culling import cull
+from ocgm.rendering.render import Rendered, render, render_labels
 from ocgm.rendering.scene import (
     Body,
     Light,
@@ -22,11 +23,13 @@ __all__ = [
     "Scene",
     "axis_rotation",
     "crop",
+    "cull",
     "focal_length",
     "look_at",
     "make_scene",
     "project",
     "render",
+    "render_labels",
     "stack_scenes",
     "yaw",
 ]

@@ -223,8 +223,10 @@ def make_scene(
         P, S and number of lights.
 
     Raises:
-      ValueError: more pieces or slabs than there is room for.
+      ValueError: more pieces or slabs than there is room for, or no light.
     """
+    if not lights:
+        raise ValueError("The scene has no light; one whose colour is black is enough.")
     placed = [(body, piece) for body in bodies for piece in body.shape]
     placed.sort(key=lambda pair: not pair[0].casts_shadow)
     most_slabs = max((len(piece.slab_normals) for _, piece in placed), default=0)

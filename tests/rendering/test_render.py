@@ -10,9 +10,11 @@ from ocgm.rendering import (
     Body,
     Light,
     Material,
+    cull,
     look_at,
     make_scene,
     render,
+    render_labels,
     shapes,
     stack_scenes,
     textures,
@@ -227,6 +229,45 @@ def test_too_little_room():
     view = look_at((0, -1, 0), (0, 0, 0), 10.0, 8, 8)
     ball = Body(shapes.sphere(1), Material())
     with pytest.raises(ValueError, match="3 pieces .* room for 2"):
-        make_scene([ball] * 3, [], view, num_pieces=2)
+        make_scene([ball] * 3, [drawing.DARK], view, num_pieces=2)
     with pytest.raises(ValueError, match="10 slabs"):
-        make_scene([Body(shapes.icosahedron(1), Material())], [], view, 1, num_slabs=4)
+        make_scene([Body(shapes.icosahedron(1), Material())], [drawing.DARK], view, 1, 4)
+
+
+def test_no_light():
+    view = look_at((0, -1, 0), (0, 0, 0), 10.0, 8, 8)
+    with pytest.raises(ValueError, match="no light"):
+        make_scene([GROUND], [], view, num_pieces=2)
+
+
+def test_labels_alone():
+    """They are those of the whole picture, from every side of every kind of piece."""
+    bodies = [
+        GROUND,
+        Body(shapes.icosahedron(0.5), Material(), (0, 0, 0.5), label=1),
+        Body(shapes.cone(0.4, 0.8), Material(), (1, 0, 0.4), label=2),
+        Body(shapes.box((0.4, 0.4, 0.4)), Material(), (-1, 0, 0.2), yaw(30), label=3),
+    ]
+    scenes = [
+        scene(bodies, drawing.camera(place, (0, 0, 0.3))) for place in ((0, -4, 2), (4, 1, 1))
+    ]
+    labels = np.asarray(render_labels(stack_scenes(scenes), HEIGHT, WIDTH))
+    assert labels.dtype == np.uint8 and len(np.unique(labels)) == 4
+    np.testing.assert_array_equal(labels, draw(*scenes)[1])
+
+
+def test_culling_changes_nothing():
+    """Of pieces around the camera, those out of sight go; those that cast shadows into view stay."""
+    sun = Light((1, 0, 1), color=WHITE, directional=True)
+    view = drawing.camera((0, -4, 1), (0, 0, 0.5))
+    places = [(0, 0, 0.5), (0, -8, 0.5), (9, 0, 0.5)]
+    for casts_shadow, kept in ((False, 2), (True, 4)):
+        balls = [
+            Body(shapes.sphere(0.5), Material(), place, label=i, casts_shadow=casts_shadow)
+            for i, place in enumerate(places, 1)
+        ]
+        whole = scene([GROUND, *balls], view, sun, ((0.2,) * 3,) * 2)
+        culled = cull(whole, HEIGHT, WIDTH)
+        assert culled.pieces.num_pieces == kept
+        for values, expected in zip(draw(culled), draw(whole), strict=True):
+            np.testing.assert_array_equal(values, expected)

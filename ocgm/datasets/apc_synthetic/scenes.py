@@ -23,13 +23,13 @@ from ocgm.rendering import (
     Scene,
     axis_rotation,
     crop,
+    cull,
     look_at,
     make_scene,
     shapes,
     stack_scenes,
     yaw,
 )
-from ocgm.rendering.culling import cull
 
 ENVIRONMENTS = ("shelf", "tote")
 SHELF, TOTE = range(len(ENVIRONMENTS))

@@ -10,15 +10,11 @@ pixels, of which every object needs enough, are counted in a smaller picture.
 import dataclasses
 import functools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ocgm import rendering
 from ocgm.data.generated import uniform_integers
 from ocgm.rendering import shapes
-from ocgm.rendering.camera import ray_directions
-from ocgm.rendering.tracing import nearest_hit
 
 MAX_OBJECTS = 10
 # Of the pictures that the published ones are cut out of.
@@ -291,25 +287,12 @@ def _render_labels(
     made = [_make_scene(scenes, i, camera) for i, camera in enumerate(cameras)]
     # In batches of one size, so that there is one compilation whatever the number of scenes.
     labels = [
-        np.asarray(_trace_labels(rendering.stack_scenes(made[i : i + _BATCH]), height, width))
+        np.asarray(
+            rendering.render_labels(rendering.stack_scenes(made[i : i + _BATCH]), height, width)
+        )
         for i in range(0, len(made), _BATCH)
     ]
     return np.concatenate(labels)
-
-
-@functools.partial(jax.jit, static_argnames=("height", "width"))
-def _trace_labels(batch: rendering.Scene, height: int, width: int) -> jax.Array:
-    """The label map alone, which takes a fraction of the time of a picture."""
-    rows, columns = (jnp.mgrid[:height, :width] + 0.5).reshape(2, -1)
-
-    def trace(scene: rendering.Scene) -> jax.Array:
-        direction = ray_directions(scene.camera, columns, rows)
-        origin = scene.camera.position[:, None]
-        _, index = nearest_hit(scene.pieces, origin, direction, jnp.float32(0))
-        labels = jnp.where(index < 0, 0, scene.pieces.label[index])
-        return labels.astype(jnp.uint8).reshape(height, width)
-
-    return jax.lax.map(trace, batch)
 
 
 def _crop_cameras(

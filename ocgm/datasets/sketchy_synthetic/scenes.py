@@ -19,12 +19,12 @@ from ocgm.rendering import (
     Camera,
     Material,
     Scene,
+    cull,
     make_scene,
     shapes,
     stack_scenes,
     yaw,
 )
-from ocgm.rendering.culling import cull
 
 TASKS = ("lift_green", "stack_green_on_red")
 COLORS = ("red", "green", "blue")
