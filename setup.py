@@ -30,6 +30,7 @@ setup(
         "flax>=0.12.8",
         "google-crc32c>=1.5",  # checksums of TFRecord files, at memory speed
         "grain>=0.2.18",
+        "isal>=1.7",  # inflates the published files seven times as fast as zlib
         "importlib_resources",  # tensorflow-datasets uses it and does not declare it
         "jax>=0.10.2",
         "jaxlib>=0.10.2",

@@ -128,8 +128,8 @@ def with_kinds(factors: Mapping[str, np.ndarray]) -> Factors:
       factors: values [N], or RGB colours or vectors [N, 3], by name.
 
     Returns:
-      name -> (values [N], "continuous" or "discrete"). Real numbers are continuous. Vectors become three factors, such as
-      `position_x`. Colours are classes if there are at most 16 of them, otherwise three continuous channels
+      name -> (values [N], "continuous" or "discrete"). Real numbers are continuous. Vectors become three factors, such
+      as `position_x`. Colours are classes if there are at most 16 of them, otherwise three continuous channels
       `color_red`, `color_green`, `color_blue`.
     """
     result = {}
