@@ -1,6 +1,6 @@
 """Time the making and the reading of datasets: python -m experiments.benchmark_data.
 
-Two tables. The first: images a second that each synthetic dataset's generator makes, in this process, nothing written.
+Two tables. The first: images a second that each synthetic dataset's generator makes, nothing written.
 The second: synthetic Tetrominoes of each `--num_records`, prepared on disk, read by the training pipeline, and trained
 on by the quickstart's Slot Attention, the fastest model of a config here; every measurement in a process of its own, so
 that peak memory is its own. Numbers of a busy machine, or of different ones, cannot be compared.
@@ -8,9 +8,7 @@ that peak memory is its own. Numbers of a busy machine, or of different ones, ca
 
 import contextlib
 import io
-import multiprocessing
 import pathlib
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from configs import quickstart_tetrominoes
+from experiments.processes import in_new_process, peak_mib
 from ocgm import cli
 from ocgm.data import registry
 
@@ -44,7 +43,7 @@ def rate(make: Callable[[], int], seconds: float) -> float:
 
 
 def generating_rate(name: str, seconds: float) -> float:
-    """Images a second that a generated dataset's builder makes."""
+    """Images a second that a generated dataset's builder makes, once it is compiled."""
     from ocgm.data import open_builder
 
     builder = open_builder(registry.default_config(name))
@@ -97,32 +96,27 @@ def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[s
     return {"images/s": float(np.median(rates))}
 
 
-def measure(job: str, *args: object) -> dict[str, float]:
-    """Runs one of the functions above in a new process; adds its peak memory in MiB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (job, *args))
-
-
-def _measured(job: str, *args: object) -> dict[str, float]:
-    flags.FLAGS.mark_as_parsed()
+def measured(job: Callable[..., dict[str, float]], *args: object) -> dict[str, float]:
+    """Calls one of the functions above; adds its peak memory in MiB."""
     with contextlib.redirect_stdout(io.StringIO()):  # What training tells is not the table.
-        result = globals()[job](*args)
-    return result | {"peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return job(*args) | {"peak MiB": peak_mib()}
 
 
 def main(argv: list[str]) -> None:
     del argv
     print("| Dataset | images/s |\n|---|---|")
     for name in _DATASETS.value:
-        print(f"| {name} | {generating_rate(name, _SECONDS.value):,.0f} |", flush=True)
+        images_per_second = in_new_process(generating_rate, name, _SECONDS.value)
+        print(f"| {name} | {images_per_second:,.0f} |", flush=True)
     print("\n| Records | job | images/s | peak MiB |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = _DATA_DIR.value or temporary
         for num_records in map(int, _NUM_RECORDS.value):
-            for job in ("prepare", "load", "train"):
-                result = measure(job, data_dir, num_records, _SECONDS.value, _STEPS.value)
+            for job in (prepare, load, train):
+                args = (job, data_dir, num_records, _SECONDS.value, _STEPS.value)
+                result = in_new_process(measured, *args)
                 numbers = " | ".join(f"{value:,.0f}" for value in result.values())
-                print(f"| {num_records:,} | {job} | {numbers} |", flush=True)
+                print(f"| {num_records:,} | {job.__name__} | {numbers} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,17 @@ scenes, Objects Room of our own renderings with a grain of noise, CLEVR of the t
 mirrored. Then each is prepared on one core, in a process of its own: reading, checksums, preprocessing and writing.
 """
 
-import multiprocessing
 import os
 import pathlib
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
 
+from experiments.processes import in_new_process, peak_mib
 from ocgm import cli
 from ocgm.data import registry
 
@@ -95,12 +93,6 @@ def clevr_with_masks() -> Iterator[bytes]:
         yield from records
 
 
-def in_new_process(function: Callable[..., Any], *args: object) -> Any:
-    """Calls a function in a process of its own, so that the peak memory there is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
-
-
 def write_files(name: str, folder: str) -> None:
     """Writes the files of a dataset."""
     train, validation, test = _SIZES[name]
@@ -135,8 +127,7 @@ def prepare(name: str, folder: str) -> tuple[float, float, float]:
     builder = prepare_dataset(config)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     count = sum(split.num_examples for split in builder.info.splits.values())
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return count / wall, count / cpu, memory
+    return count / wall, count / cpu, peak_mib()
 
 
 def main(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ocgm import cli, figures
 from ocgm.data import load_images, open_builder, registry
 
-_OUTPUT = flags.DEFINE_string("output", "look_alikes.png", "The picture to write.")
+_OUTPUT = flags.DEFINE_string("output", "experiments/figures/look_alikes.png", "The picture to write.")
 _SAMPLES = flags.DEFINE_string("samples", "tests/data/fixtures", "Folder of published samples.")
 _DATASETS = flags.DEFINE_list(
     "datasets",
