@@ -25,7 +25,10 @@ Batch = dict[str, np.ndarray]
 
 # Scenes on the fly: far more than any training sees, and different ones for every seed.
 _SCENES_OF_A_SEED = 2**40
-_BLOCKS_KEPT = 32
+# Several pictures of a scene are in one block, so that a batch takes from some; no block may be made
+# twice where some threads are in one window and some in the next.
+_BLOCKS_MIXED = 16
+_BLOCKS_KEPT = 3 * _BLOCKS_MIXED
 
 # Enough to ride out a slow read, few enough not to matter in memory.
 _BATCHES_AHEAD = 8
@@ -41,7 +44,7 @@ def train_iterator(
     """Iterates over the training split for ever, in a new random order every epoch.
 
     An epoch has no short last batch: the next epoch fills it up. With `on_the_fly` there are no
-    epochs: every image is a new scene, and batches of different seeds hold different scenes.
+    epochs: scenes are always new ones, and those of different seeds differ.
 
     Args:
       data_config: the `data` part of a config.
@@ -62,6 +65,11 @@ def train_iterator(
         read = _SceneMaker(data_config, "train", ("image",))
         first = seed * _SCENES_OF_A_SEED
         indices = grain.MapDataset.range(first, first + _SCENES_OF_A_SEED)
+        if get_spec(data_config.name).grouped:
+            window = _BLOCKS_MIXED * read.block_size
+            indices = grain.experimental.WindowShuffleMapDataset(
+                indices, window_size=window, seed=seed
+            )
     else:
         read = _Reader(data_config, "train", ("image",))
         indices = grain.MapDataset.range(read.num_records).shuffle(seed=seed)
@@ -227,7 +235,11 @@ class _Reader(_Fields):
 
 
 class _SceneMaker(_Fields):
-    """Makes records of a generated dataset as they are asked for; nothing is on disk."""
+    """Makes records of a generated dataset as they are asked for; nothing is on disk.
+
+    Attributes:
+      block_size: number of records that are made at once.
+    """
 
     def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
         builder = open_builder(data_config)
@@ -238,13 +250,13 @@ class _SceneMaker(_Fields):
             )
         super().__init__(data_config, split, fields, builder, builder.SPLITS)
         self.num_records = builder.most(split)
-        self._block_size = builder.BLOCK
+        self.block_size = builder.BLOCK
         # Neighbours are in the same block, which is made whole.
         self._block = functools.lru_cache(_BLOCKS_KEPT)(functools.partial(builder.block, split))
 
     def __call__(self, indices: np.ndarray) -> Batch:
         """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
-        numbers, rows = np.divmod(indices, self._block_size)
+        numbers, rows = np.divmod(indices, self.block_size)
         parts = [
             jax.tree.map(lambda array, r=rows[numbers == number]: array[r], self._of_block(number))
             for number in np.unique(numbers)

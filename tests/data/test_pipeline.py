@@ -1,12 +1,14 @@
 """Batches: order, resuming, sharding, resizing."""
 
+import dataclasses
+
 import grain
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from ml_collections import ConfigDict
 
-from ocgm.data import eval_batches, prepare, train_iterator
+from ocgm.data import eval_batches, open_builder, pipeline, prepare, train_iterator
 from ocgm.errors import UserError
 
 TRAIN, TEST = 20, 12  # Sizes of the fixture's splits.
@@ -172,6 +174,21 @@ def test_endless_scenes_resume_and_are_shared(endless):
     parts = [take(train_iterator(endless, 8, 1, i, 2), 60) for i in range(2)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
     assert (take(train_iterator(endless, 8, seed=2), 1)[0] != expected[0]).any()
+
+
+def test_endless_scenes_of_several_pictures(endless, monkeypatch):
+    """Neighbours that show one scene are in different batches, and each picture comes once."""
+    spec = dataclasses.replace(pipeline.get_spec(endless.name), grouped=True)
+    monkeypatch.setattr(pipeline, "get_spec", lambda name: spec)
+    monkeypatch.setattr(pipeline, "_BLOCKS_MIXED", 4)
+    builder = open_builder(endless)
+    blocks = [builder.block("train", i)["image"] for i in range(4)]
+    position = {image.tobytes(): i for i, image in enumerate(np.concatenate(blocks))}
+    window = len(position)
+    batches = take(train_iterator(endless, 32, seed=0), window // 32)
+    seen = [[position[image.tobytes()] for image in batch] for batch in batches]
+    assert sorted(sum(seen, [])) == list(range(window))
+    assert all(len({i // builder.BLOCK for i in batch}) == 4 for batch in seen)
 
 
 def test_scenes_of_a_fixed_list_are_not_endless(data_config):
