@@ -91,7 +91,7 @@ def _records(
             on_corrupt(
                 SourceError(
                     f"{path} cannot be read from record {index} on ({error}): "
-                    "download it again, or give --skip_corrupt to do with the records before"
+                    "download it again, or prepare it with --skip_corrupt to do with the records before"
                 )
             )
             return
@@ -99,7 +99,7 @@ def _records(
             on_corrupt(
                 SourceError(
                     f"{path}: record {index} is damaged (its checksum is wrong): "
-                    "download the file again, or give --skip_corrupt to leave the record out"
+                    "download the file again, or prepare it with --skip_corrupt to leave the record out"
                 )
             )
             record = None
