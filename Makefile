@@ -13,8 +13,9 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 quickstart: $(VENV)/installed
 	$(RUN) -m experiments.quickstart --workdir=$(QUICKSTART_DIR)
 
+# A process for each core, but each takes up to 5 GB: compiled programs stay in memory.
 test: $(VENV)/installed
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow

@@ -52,7 +52,15 @@ setup(
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
         "torch": ["torch"],  # to read the authors' .pth files
         "safetensors": ["safetensors"],
-        "test": ["h5py", "matplotlib>=3.8", "pytest>=8", "ruff", "safetensors", "scikit-learn"],
+        "test": [
+            "h5py",
+            "matplotlib>=3.8",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff",
+            "safetensors",
+            "scikit-learn",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
