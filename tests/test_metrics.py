@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from ocgm import metrics
@@ -238,3 +239,20 @@ def test_images_too_large_for_int32_pair_counts() -> None:
     )
     with pytest.raises(ValueError, match="256x257"):
         jax.eval_shape(shaped, labels, labels)
+
+
+def test_masks_are_enlarged_as_pillow_does():
+    """The authors of EfficientMORL enlarge mask probabilities with Pillow's bicubic filter."""
+    logits = np.random.default_rng(0).normal(size=(2, 3, 8, 8, 1)).astype(np.float32)
+    log_masks = jax.nn.log_softmax(3 * logits, axis=1)
+    enlarged = metrics.resize_log_masks(log_masks, 16)
+    assert enlarged.shape == (2, 3, 16, 16, 1)
+    for image, slots in enumerate(np.exp(log_masks)[..., 0]):
+        expected = [
+            np.asarray(Image.fromarray(mask).resize((16, 16), Image.Resampling.BICUBIC))
+            for mask in slots
+        ]
+        found = np.exp(enlarged[image, ..., 0])
+        np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-5)
+        np.testing.assert_array_equal(found.argmax(0), np.argmax(expected, axis=0))
+    assert metrics.resize_log_masks(log_masks, 8) is log_masks
