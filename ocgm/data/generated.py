@@ -1,9 +1,10 @@
 """What the builders of generated datasets share: random numbers, and records in blocks."""
 
 import abc
+import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -37,6 +38,22 @@ def uniform_integers(
     """Returns int32 of shape `size`, uniform over 0 to bound - 1; `bound` is broadcast."""
     # Not `rng.integers`: NumPy may change how it turns bits into integers, and with it the dataset.
     return (rng.random(size) * bound).astype(np.int32)
+
+
+# ---- scenes
+
+
+class SceneArrays:
+    """Mixed into a dataclass whose fields are arrays [N, ...] of N scenes: some of them by index, slice or mask."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        return dataclasses.replace(
+            self,
+            **{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)},
+        )
 
 
 # ---- builder

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.data import sprites
 from ocgm.data.builders import Records, record_features
+from ocgm.data.generated import SceneArrays
 from ocgm.errors import UserError
 
 # Turns indices [N] of the dSprites file into bool [N, 64, 64].
@@ -21,7 +22,7 @@ _READ_IMAGES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
-class Scenes:
+class Scenes(SceneArrays):
     """Random choices of N scenes of at most K objects; later ones are in front of earlier ones.
 
     Attributes:
@@ -35,12 +36,6 @@ class Scenes:
     num_objects: np.ndarray
     sprite: np.ndarray
     color: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.num_objects)
-
-    def __getitem__(self, rows: slice) -> "Scenes":
-        return Scenes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
     @property
     def palette(self) -> np.ndarray:

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from ocgm import rendering
-from ocgm.data.generated import uniform_integers
+from ocgm.data.generated import SceneArrays, uniform_integers
 from ocgm.rendering import shapes
 
 MAX_OBJECTS = 10
@@ -90,7 +90,7 @@ _NUM_SLABS = 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Scenes:
+class Scenes(SceneArrays):
     """Random choices of N scenes of at most K = 10 objects; rows from `num_objects` on are zero.
 
     Codes are those of the published file.
@@ -114,12 +114,6 @@ class Scenes:
     position: np.ndarray
     camera: np.ndarray
     lights: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.num_objects)
-
-    def __getitem__(self, rows: np.ndarray) -> "Scenes":
-        return Scenes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
 
 # ---- random choices

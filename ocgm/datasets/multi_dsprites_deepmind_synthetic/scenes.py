@@ -7,6 +7,7 @@ import numpy as np
 
 from ocgm.data import sprites
 from ocgm.data.generated import uniform_integers
+from ocgm.data.multi_object import to_bytes
 from ocgm.data.sprite_scenes import Scenes
 
 MAX_OBJECTS = 5
@@ -78,11 +79,6 @@ def draw_scenes(rng: np.random.Generator, variant: str, count: int) -> Scenes:
         sprite=np.where(present, sprite, -1),
         color=np.where(present[..., None], to_bytes(color), 0).astype(np.uint8),
     )
-
-
-def to_bytes(color: np.ndarray) -> np.ndarray:
-    """Turns channels in [0, 1] into uint8, cutting off what is behind the point."""
-    return np.floor(255 * color).astype(np.uint8)
 
 
 def hsv_to_rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:

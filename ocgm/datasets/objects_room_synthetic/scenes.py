@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ocgm import rendering
-from ocgm.data.generated import uniform_integers
+from ocgm.data.generated import SceneArrays, uniform_integers
 from ocgm.rendering import shapes
 
 IMAGE_SIZE = 64
@@ -89,7 +89,7 @@ _NUM_SLABS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Scenes:
+class Scenes(SceneArrays):
     """Random choices of N scenes of at most K = 6 objects; rows from `num_objects` on are zero.
 
     Attributes:
@@ -114,12 +114,6 @@ class Scenes:
     wall_color: np.ndarray
     camera: np.ndarray
     light: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.num_objects)
-
-    def __getitem__(self, rows: slice) -> "Scenes":
-        return Scenes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
 
 # ---- random choices
