@@ -64,7 +64,7 @@ class Form:
     def image(self, example: Example) -> np.ndarray:
         """Returns uint8 [H, W, 3]."""
         image = example["image"]
-        return image.copy() if self.channels == 3 else np.repeat(image, 3, axis=-1)
+        return image if self.channels == 3 else np.repeat(image, 3, axis=-1)
 
     def planes(self, example: Example) -> np.ndarray:
         """Returns uint8 [n, H, W], 0 or 255."""
