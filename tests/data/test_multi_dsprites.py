@@ -25,12 +25,12 @@ def assert_same_scenes(a: sprite_scenes.Scenes, b: sprite_scenes.Scenes):
 
 @pytest.fixture(scope="module")
 def plain():
-    return scenes_lib.draw_scenes(False, (300, 30, 30))
+    return scenes_lib.draw_scenes("plain", (300, 30, 30))
 
 
 @pytest.fixture(scope="module")
 def unique():
-    return scenes_lib.draw_scenes(True, (300, 30, 30))
+    return scenes_lib.draw_scenes("unique", (300, 30, 30))
 
 
 def test_first_draws(plain):
@@ -80,7 +80,7 @@ def test_one_stream(plain, unique):
 
 
 def test_small_sets_are_prefixes(plain):
-    small = scenes_lib.draw_scenes(False, (7, 3, 2))
+    small = scenes_lib.draw_scenes("plain", (7, 3, 2))
     for split, size in zip(scenes_lib.SPLIT_SIZES, (7, 3, 2), strict=True):
         assert len(small[split]) == size
         assert_same_scenes(small[split], plain[split][:size])
@@ -95,6 +95,14 @@ def test_unique_colors(plain, unique):
     assert all(len(set(colors)) == len(colors) for colors in colors_of(unique["train"]))
     # The plain variant does repeat colours, or the test above would show nothing.
     assert any(len(set(colors)) < len(colors) for colors in colors_of(plain["train"]))
+
+
+def test_black_variant():
+    """Unique colours on black, which no sprite has."""
+    train = scenes_lib.draw_scenes("black", (300, 3, 3))["train"]
+    assert not train.background.any()
+    assert all(len(set(colors)) == len(colors) for colors in colors_of(train))
+    assert set(train.num_objects) == {1, 2, 3, 4}
 
 
 def test_ranges(plain):
@@ -134,7 +142,7 @@ def test_record(data_config):
     source = prepare(data_config).as_data_source("train")
     assert len(source) == 20
     record = source[0]
-    scenes = scenes_lib.draw_scenes(False, (1, 1, 1))["train"]
+    scenes = scenes_lib.draw_scenes("plain", (1, 1, 1))["train"]
     rendered = sprite_scenes.render_scenes(scenes)
     np.testing.assert_array_equal(record["image"], rendered["image"][0])
     np.testing.assert_array_equal(record["masks"], rendered["masks"][0])
@@ -154,7 +162,7 @@ def test_record(data_config):
 
 def test_splits_start_with_the_same_scenes_at_any_size(data_config):
     builder = prepare(data_config)
-    full = scenes_lib.draw_scenes(False, (20, 10, 12))
+    full = scenes_lib.draw_scenes("plain", (20, 10, 12))
     for split in ("validation", "test"):
         stored = [r["factors"]["sprite"] for r in builder.as_data_source(split)]
         np.testing.assert_array_equal(stored, full[split].sprite)
@@ -183,7 +191,7 @@ def test_config_names(new_config):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"variant": "pink"}, "variants plain, unique, not 'pink'"),
+        ({"variant": "pink"}, "variants plain, unique, black, not 'pink'"),
         ({"num_examples": (1, 2)}, r"num_examples=\(1, 2\): expected three"),
         ({"num_examples": (1, 0, 1)}, "expected three numbers from 1"),
         ({"num_examples": (1, 1, 10_001)}, r"at most \(50000, 10000, 10000\)"),

@@ -10,6 +10,7 @@ from ocgm.datasets.multi_dsprites import scenes as scenes_lib
 VARIANTS = {
     "plain": "Colours are independent.",
     "unique": "All colours of an image differ.",
+    "black": "All colours differ, on black; not of the paper.",
 }
 
 
@@ -31,7 +32,7 @@ class Builder(generated.GeneratedBuilder):
     @functools.cached_property
     def _scenes(self) -> dict[str, sprite_scenes.Scenes]:
         sizes = tuple(map(self.most, self.SPLITS))
-        return scenes_lib.draw_scenes(self.builder_config.variant == "unique", sizes)
+        return scenes_lib.draw_scenes(self.builder_config.variant, sizes)
 
     @functools.cached_property
     def _draw(self) -> sprite_scenes.DrawSprites:

@@ -17,15 +17,16 @@ _LEVELS = (0, 63, 127, 191, 255)
 _SEED = 0
 
 
-def draw_scenes(unique: bool, num_examples: tuple[int, int, int]) -> dict[str, Scenes]:
+def draw_scenes(variant: str, num_examples: tuple[int, int, int]) -> dict[str, Scenes]:
     """Makes the random choices of the GENESIS paper's Multi-dSprites.
 
     One stream of Python's generator, seeded with 0, gives train, validation and test of the plain
-    variant and then those of the unique one. All of it is drawn even where fewer scenes are kept,
-    so the first n scenes of a split are the same at any size.
+    variant and then those of the unique one; `black` has a stream of its own. All of it is drawn
+    even where fewer scenes are kept, so the first n scenes of a split are the same at any size.
 
     Args:
-      unique: whether the colours of an image, background included, are all different.
+      variant: "plain"; "unique", all colours of an image, background included, differ; or "black",
+        unique colours on black, which is ours.
       num_examples: scenes to keep of train, validation and test.
 
     Returns:
@@ -34,32 +35,32 @@ def draw_scenes(unique: bool, num_examples: tuple[int, int, int]) -> dict[str, S
     Source: Engelcke et al. 2020 (https://arxiv.org/abs/1907.13052); order of draws as in the
     authors' data.
     """
-    rng = random.Random(_SEED)
-    if unique:
-        plain = _draw(rng, sum(SPLIT_SIZES.values()), unique=False)
+    rng = random.Random({"plain": _SEED, "unique": _SEED, "black": _SEED + 1}[variant])
+    if variant == "unique":
+        plain = _draw(rng, sum(SPLIT_SIZES.values()), "plain")
         collections.deque(plain, maxlen=0)
     result = {}
     for (split, size), kept in zip(SPLIT_SIZES.items(), num_examples, strict=True):
-        part = _draw(rng, size, unique)
+        part = _draw(rng, size, variant)
         result[split] = _stack(list(itertools.islice(part, kept)))
         collections.deque(part, maxlen=0)
     return result
 
 
-def _draw(rng: random.Random, count: int, unique: bool) -> Iterator[tuple]:
+def _draw(rng: random.Random, count: int, variant: str) -> Iterator[tuple]:
     """Yields (background, [(sprite, color), ...]) of each scene."""
 
     def color() -> tuple[int, int, int]:
         return rng.choice(_LEVELS), rng.choice(_LEVELS), rng.choice(_LEVELS)
 
     for _ in range(count):
-        background = color()
+        background = (0, 0, 0) if variant == "black" else color()
         taken = {background}
         objects = []
         for _ in range(rng.randint(1, MAX_OBJECTS)):
             index = rng.randrange(sprites.NUM_SPRITES)
             chosen = color()
-            while unique and chosen in taken:
+            while variant != "plain" and chosen in taken:
                 chosen = color()
             taken.add(chosen)
             objects.append((index, chosen))
