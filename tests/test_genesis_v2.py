@@ -73,6 +73,34 @@ def test_contract(outputs):
     assert 0 <= outputs.components.min() and outputs.components.max() <= 1
 
 
+def test_sizes_that_the_paper_has_not(images):
+    """16x16 images, latents smaller than the network, a wide kernel, and the mask loss as an option of the call."""
+    model = GenesisV2(
+        num_slots=_K,
+        image_size=16,
+        feature_dim=16,
+        latent_size=4,
+        semi_convolutional=False,
+        initial_kernel_sigma=4.0,
+    )
+    keys = {"params": jax.random.key(0), **stream_keys(jax.random.key(1))}
+    variables = jax.jit(functools.partial(model.init, train=False))(keys, images[:1, ::2, ::2])
+    assert jnp.allclose(variables["params"]["log_kernel_sigma"], math.log(4.0))
+    outputs = compiled(model, mask_loss=True)(variables, images[:, ::2, ::2], jax.random.key(2))
+    assert outputs.slots.shape == (_B, _K, 4)
+    assert outputs.components.shape == (_B, _K, 16, 16, 3)
+    assert outputs.kl["masks"].shape == (_B,) and (outputs.kl["masks"] > 0).all()
+    sample = model.apply(variables, 2, rngs=stream_keys(jax.random.key(3)), method="sample")
+    assert sample.components.shape == (2, _K, 16, 16, 3)
+
+
+def test_mask_loss_can_be_switched_off(variables, images):
+    model = _MODEL.clone(mask_loss=True)
+    assert set(compiled(model)(variables, images, jax.random.key(2)).kl) == {"latents", "masks"}
+    off = compiled(model, mask_loss=False)(variables, images, jax.random.key(2))
+    assert set(off.kl) == {"latents"}
+
+
 def test_masks_sum_to_one(outputs):
     for log_masks in (outputs.log_masks, outputs.log_masks_decoded):
         total = jnp.sum(jnp.exp(log_masks), axis=1)
@@ -286,7 +314,7 @@ def call_with(variables, images: tuple[int, ...], seed_scores: tuple[int, ...]):
 @pytest.mark.parametrize(
     "field,value,message",
     [
-        ("image_size", 48, "image_size=48 is not supported; use one of .32, 64, 128."),
+        ("image_size", 48, "image_size=48 is not supported; use one of .16, 32, 64, 128."),
         ("image_size", 256, "image_size=256 is not supported"),
         ("feature_dim", 12, "feature_dim=12 must be a multiple of 8 from 8 to 64"),
         ("feature_dim", 128, "feature_dim=128 must be"),

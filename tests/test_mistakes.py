@@ -37,7 +37,7 @@ def assert_told(done, *parts: str, prefix: str = "error: ") -> None:
     [
         (
             "--config.data.image_size=48",
-            ("image_size=48 is not supported; use one of (32, 64, 128)",),
+            ("image_size=48 is not supported; use one of (16, 32, 64, 128)",),
         ),
         (
             "--config.data.image_size=128",

@@ -27,9 +27,12 @@ class GenesisV2(nn.Module):
 
     Attributes:
       num_slots: K, the largest number of slots.
-      image_size: side of the images; 32, 64 or 128.
-      feature_dim: width of the network and size of a slot's latent; a multiple of 8, at most 64.
+      image_size: side of the images; 16, 32, 64 or 128.
+      feature_dim: width of the network; a multiple of 8, at most 64.
+      latent_size: size of a slot's latent; 0 means `feature_dim`, as in the paper.
       kernel: IC-SBP kernel, "gaussian", "laplacian" or "epanechnikov".
+      initial_kernel_sigma: kernel width at the start of training; 0 means the paper's, which suits embeddings that are
+        coordinates.
       semi_convolutional: add pixel coordinates to the embeddings, behind a gate that starts at zero.
       autoregressive_prior: learn p(z_k | z_<k); otherwise N(0, I) for every slot.
       mask_loss: add KL(attention masks || decoded masks) to the KL terms (section 3.4).
@@ -41,7 +44,9 @@ class GenesisV2(nn.Module):
     num_slots: int
     image_size: int
     feature_dim: int = 64
+    latent_size: int = 0
     kernel: str = "gaussian"
+    initial_kernel_sigma: float = 0.0
     semi_convolutional: bool = True
     autoregressive_prior: bool = True
     mask_loss: bool = False
@@ -62,31 +67,36 @@ class GenesisV2(nn.Module):
             raise ConfigError(f"genesis_v2: kernel={self.kernel!r} is not one of {ic_sbp.KERNELS}.")
         if self.num_slots < 2:
             raise ConfigError(f"genesis_v2: num_slots={self.num_slots}; at least 2 are needed.")
+        if self.latent_size < 0 or self.initial_kernel_sigma < 0.0:
+            raise ConfigError(
+                f"genesis_v2: latent_size={self.latent_size} and initial_kernel_sigma="
+                f"{self.initial_kernel_sigma} must not be negative; 0 means the paper's value."
+            )
         super().__post_init__()
 
     def setup(self) -> None:
-        width, latent_size = self.feature_dim, self.feature_dim
+        width, latent_size = self.feature_dim, self._latent_size
         self.encoder = UNet(width, dtype=self.dtype)
         self.segmentation_head = ConvBlock(width, dtype=self.dtype)
         self.embedding_head = Conv(_EMBEDDING_SIZE, 1)
         if self.semi_convolutional:
             self.embedding_gate = self.param("embedding_gate", nn.initializers.zeros, ())
+        kernel_sigma = self.initial_kernel_sigma or ic_sbp.initial_kernel_sigma(
+            self.kernel, self.num_slots
+        )
         self.log_kernel_sigma = self.param(
-            "log_kernel_sigma",
-            lambda key: jnp.log(
-                jnp.float32(ic_sbp.initial_kernel_sigma(self.kernel, self.num_slots))
-            ),
+            "log_kernel_sigma", lambda key: jnp.log(jnp.float32(kernel_sigma))
         )
         self.feature_block = ConvBlock(width, dtype=self.dtype)
-        self.feature_head = Conv(2 * latent_size, 1)
+        self.feature_head = Conv(2 * width, 1)
         self.latent_norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
-        self.latent_hidden = Dense(2 * latent_size)
+        self.latent_hidden = Dense(2 * width)
         self.latent_head = Dense(2 * latent_size)
         self.decoder = over_slots(DeconvBroadcastDecoder)(
             self.image_size, width, out_features=4, dtype=self.dtype
         )
         if self.autoregressive_prior:
-            self.prior = AutoregressivePrior(latent_size, hidden=4 * latent_size)
+            self.prior = AutoregressivePrior(latent_size, hidden=4 * width)
 
     def __call__(
         self,
@@ -96,6 +106,7 @@ class GenesisV2(nn.Module):
         num_slots: int = 0,
         deterministic: bool = False,
         dynamic_slots: bool = False,
+        mask_loss: bool | None = None,
         seed_scores: jax.Array | None = None,
     ) -> Outputs:
         """Infer slots and reconstruct.
@@ -103,11 +114,12 @@ class GenesisV2(nn.Module):
         Args:
           images, train, num_slots, deterministic: as of every model (`ocgm.models.base.Model`).
           dynamic_slots: stop the IC-SBP early where little of an image is left (section 3.2; test time).
+          mask_loss: with or without it, whatever the attribute says; a curriculum can so begin it later.
           seed_scores: IC-SBP seed scores in [0, 1), [B, S, S]; drawn from the `seed_scores` stream if None.
 
         Returns:
           `Outputs`; `log_masks` are the IC-SBP's, `log_masks_decoded` the decoder's. KL terms: `latents` [B, K] and,
-          with `mask_loss`, `masks` [B].
+          with the mask loss, `masks` [B].
         """
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         num_slots = num_slots or self.num_slots
@@ -139,7 +151,7 @@ class GenesisV2(nn.Module):
         prior_mean, prior_sigma = self.prior(z) if self.autoregressive_prior else (0.0, 1.0)
         kl_latents = losses.monte_carlo_kl(z, mean, sigma, prior_mean, prior_sigma)
         kl = {"latents": jnp.where(active, kl_latents, 0.0)}
-        if self.mask_loss:
+        if self.mask_loss if mask_loss is None else mask_loss:
             target = log_masks_decoded
             if self.detach_mask_loss_target:
                 target = jax.lax.stop_gradient(target)
@@ -196,11 +208,15 @@ class GenesisV2(nn.Module):
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
-        shape = (batch_size, num_slots or self.num_slots, self.feature_dim)
+        shape = (batch_size, num_slots or self.num_slots, self._latent_size)
         z = standard_normal(self, shape)
         if self.autoregressive_prior:
             z = self.prior.sample(z)
         return self.decode_slots(z)
+
+    @property
+    def _latent_size(self) -> int:
+        return self.latent_size or self.feature_dim
 
     def torch_entries(self) -> list[torch_names.Entry]:
         """Names of the authors' PyTorch parameters beside ours."""

@@ -26,7 +26,7 @@ class MONet(nn.Module):
 
     Attributes:
       num_slots: K, at least 2.
-      image_size: side of the images; 32, 64 or 128.
+      image_size: side of the images; 16, 32, 64 or 128.
       attention_features: width of the attention U-Net.
       component_latent_size: size of z_k.
       component_features: width of the component VAE.

@@ -11,9 +11,10 @@ from jax.typing import DTypeLike
 from ocgm.modules.layers import Conv, Dense, group_norm, instance_norm
 
 # Channels of the blocks in units of the first block's, by number of blocks. The upward path is
-# what the authors' code has; the papers' "reverse of the encoder" would differ in one block.
-_DOWN = {4: (1, 2, 2, 2), 5: (1, 1, 2, 2, 2), 6: (1, 1, 1, 2, 2, 2)}
-_UP = {4: (2, 2, 1, 1), 5: (2, 2, 1, 1, 1), 6: (2, 2, 1, 1, 1, 1)}
+# what the authors' code has; the papers' "reverse of the encoder" would differ in one block. Three
+# blocks, for 16x16, are ours, by the same pattern.
+_DOWN = {3: (1, 2, 2), 4: (1, 2, 2, 2), 5: (1, 1, 2, 2, 2), 6: (1, 1, 1, 2, 2, 2)}
+_UP = {3: (2, 1, 1), 4: (2, 2, 1, 1), 5: (2, 2, 1, 1, 1), 6: (2, 2, 1, 1, 1, 1)}
 SUPPORTED_SIDES = tuple(2 ** (blocks + 1) for blocks in _DOWN)
 
 
@@ -24,7 +25,7 @@ def down_up_blocks(image_size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 class UNet(nn.Module):
-    """[B, S, S, C] -> [B, S, S, features] for S in 32, 64, 128.
+    """[B, S, S, C] -> [B, S, S, features] for S in 16, 32, 64, 128.
 
     Every block is a 3x3 convolution without bias, a norm and ReLU. Resolution halves after each downward block but
     the last and doubles after each upward block but the last, by nearest neighbour; the bottom is a 4x4 map through a
