@@ -26,11 +26,11 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Held-out images to evaluate on.", 1)
 _DATA_LABEL = (
     "Multi-dSprites as in the GENESIS paper, {variant} variant, made on this machine with {sprites}"
-    " sprites and resized to {size}x{size}. Evaluation: the first {count} test images."
+    " sprites and resized to each model's side. Evaluation: the first {count} test images."
 )
 _INTRODUCTION = (
     "A small GENESIS-V2 was trained on this machine without labels to take pictures apart into objects. The shipped"
-    " checkpoint comes from the same code and a longer training; both are evaluated on the same images."
+    " checkpoint comes from the same code and a longer training; both are evaluated on the same scenes."
 )
 
 
@@ -45,6 +45,7 @@ def summary_row(
 ) -> dict[str, int | str | float]:
     """What the table says of one model."""
     return {
+        "side": trained.config.data.image_size,
         "steps": trained.step,
         "training": f"{train_minutes(workdir):.1f} min",
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"])),
@@ -88,9 +89,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
     rows, pictures, runs, scores = {}, [], [], {}
     for label, folder in models.items():
         trained = inference.load(folder)
-        # The same images for both.
+        # The same scenes for both, each at its own side.
+        data = config.data.copy_and_resolve_references()
+        data.image_size = trained.config.data.image_size
         scores[label], picture = evaluate(
-            trained.model, trained.variables, config.data, num_images=num_images
+            trained.model, trained.variables, data, num_images=num_images
         )
         samples = sample_picture(trained)
         rows[label] = summary_row(trained, folder, scores[label])
@@ -119,7 +122,6 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
         data_label=_DATA_LABEL.format(
             variant=variant,
             sprites="dSprites'" if config.data.sprites_path else "analytically rendered",
-            size=config.data.image_size,
             count=num_images,
         ),
         summary_rows=rows,
