@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.objective = common.elbo(beta=0.15, warmup_steps=2_000)
     config.curriculum = ((3_500, "mask_loss", True),)
     config.batch_size = 16
-    config.num_train_steps = 24_000
+    config.num_train_steps = 40_000
     config.optimizer = common.adam(learning_rate=5e-4)
     config.optimizer.warmup_steps = 200
     config.optimizer.clip_norm = 100.0
