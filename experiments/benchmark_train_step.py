@@ -68,7 +68,7 @@ def genesis_v2_parts(model: GenesisV2, variables: dict, images: jax.Array) -> Pa
     key = jax.random.key(0)
     embeddings = jax.random.normal(key, (batch, side, side, 8))
     scores = jax.random.uniform(key, (batch, side, side))
-    z = jax.random.normal(key, (batch, k, model.latent_size or model.feature_dim))
+    z = jax.random.normal(key, (batch, k, model.slot_size))
 
     def stick_breaking(embeddings, sigma):
         process = ic_sbp.stick_breaking(embeddings, scores, sigma, kernel=model.kernel, num_slots=k)

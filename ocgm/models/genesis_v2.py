@@ -75,7 +75,7 @@ class GenesisV2(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        width, latent_size = self.feature_dim, self._latent_size
+        width, latent_size = self.feature_dim, self.slot_size
         self.encoder = UNet(width, dtype=self.dtype)
         self.segmentation_head = ConvBlock(width, dtype=self.dtype)
         self.embedding_head = Conv(_EMBEDDING_SIZE, 1)
@@ -208,14 +208,15 @@ class GenesisV2(nn.Module):
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with any number of slots; uses the `latent` stream."""
-        shape = (batch_size, num_slots or self.num_slots, self._latent_size)
+        shape = (batch_size, num_slots or self.num_slots, self.slot_size)
         z = standard_normal(self, shape)
         if self.autoregressive_prior:
             z = self.prior.sample(z)
         return self.decode_slots(z)
 
     @property
-    def _latent_size(self) -> int:
+    def slot_size(self) -> int:
+        """Size of a slot's latent."""
         return self.latent_size or self.feature_dim
 
     def torch_entries(self) -> list[torch_names.Entry]:
