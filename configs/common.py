@@ -60,6 +60,11 @@ def elbo(beta: float = 0.5, warmup_steps: int = 0) -> ConfigDict:
     return ConfigDict({"name": "elbo", "beta": beta, "warmup_steps": warmup_steps})
 
 
+def elbo_schedule(*betas: tuple[int, float]) -> ConfigDict:
+    """Beta along straight lines through (step, beta) points, the first at step 0; the last beta stays."""
+    return ConfigDict({"name": "elbo_schedule", "betas": betas})
+
+
 def adam(learning_rate: float = 1e-4) -> ConfigDict:
     """Adam at a constant rate; the authors use neither warm-up, decay nor clipping."""
     return _optimizer("adam", learning_rate)
@@ -77,7 +82,7 @@ def _optimizer(name: str, learning_rate: float) -> ConfigDict:
             "learning_rate": learning_rate,
             "b1": 0.9,  # of Adam
             "warmup_steps": 0,
-            "decay": "constant",  # "cosine" to zero at decay_steps, or "exponential"
+            "decay": "constant",  # "cosine" from decay_begin to zero at decay_steps, or "exponential"
             "decay_steps": 0,
             "decay_rate": 0.5,  # per decay_steps, from decay_begin on ("exponential")
             "decay_begin": 0,

@@ -5,6 +5,8 @@ the train step reads them before the gradient, and `update(..., reconstruction_e
 saved, restored and sharded like the rest of the optimiser.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -237,6 +239,22 @@ def build(
         return scheduled_beta(
             warmup if config.warmup_steps else optax.constant_schedule(config.beta)
         )
+    if config.name == "elbo_schedule":
+        return scheduled_beta(_piecewise_linear(config.betas))
     raise ConfigError(
-        f"config.objective.name={config.name!r} is not one of 'geco', 'error_weight_geco', 'elbo'."
+        f"config.objective.name={config.name!r} is not one of 'geco', 'error_weight_geco', 'elbo', 'elbo_schedule'."
     )
+
+
+def _piecewise_linear(points: Sequence[tuple[int, float]]) -> optax.Schedule:
+    """Straight lines between (step, beta) points; the last beta stays."""
+    steps, betas = zip(*points, strict=True)
+    if steps[0] != 0 or any(begin >= end for begin, end in itertools.pairwise(steps)):
+        raise ConfigError(
+            f"config.objective.betas={points!r}: the steps must begin at 0 and increase."
+        )
+    lines = [
+        optax.linear_schedule(beta, next_beta, end - begin)
+        for (begin, beta), (end, next_beta) in itertools.pairwise(points)
+    ]
+    return optax.join_schedules([*lines, optax.constant_schedule(betas[-1])], steps[1:])

@@ -11,11 +11,11 @@ from ocgm.errors import ConfigError
 def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
     """Linear warm-up over `warmup_steps`, times the decay that `decay` names.
 
-    "constant"; "cosine" to zero at `decay_steps`; "exponential": `decay_rate` per `decay_steps`, smoothly, from step
-    `decay_begin` on.
+    "constant"; "cosine" to zero at step `decay_steps`, from step `decay_begin` on or, where that is 0, from the end of
+    the warm-up; "exponential": `decay_rate` per `decay_steps`, smoothly, from step `decay_begin` on.
 
     Raises:
-      ConfigError: unknown decay, or one without `decay_steps`.
+      ConfigError: unknown decay, one without `decay_steps`, or a cosine that does not end after it begins.
     """
     if config.decay not in ("constant", "cosine", "exponential"):
         raise ConfigError(
@@ -28,16 +28,19 @@ def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
         )
     if config.decay == "exponential":
         return _warmup_exponential(config)
-    if config.decay == "cosine":
-        return optax.warmup_cosine_decay_schedule(
-            init_value=0.0 if config.warmup_steps else config.learning_rate,
-            peak_value=config.learning_rate,
-            warmup_steps=config.warmup_steps,
-            decay_steps=config.decay_steps,
-        )
+    warmup = optax.constant_schedule(config.learning_rate)
     if config.warmup_steps:
-        return optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
-    return optax.constant_schedule(config.learning_rate)
+        warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    if config.decay == "constant":
+        return warmup
+    begin = config.decay_begin or config.warmup_steps
+    if not config.warmup_steps <= begin < config.decay_steps:
+        raise ConfigError(
+            f"config.optimizer: cosine decay from step {begin} to step decay_steps={config.decay_steps} must come after"
+            f" the warm-up of {config.warmup_steps} steps and last at least one."
+        )
+    cosine = optax.cosine_decay_schedule(config.learning_rate, config.decay_steps - begin)
+    return optax.join_schedules([warmup, cosine], [begin])
 
 
 def _warmup_exponential(config: ml_collections.ConfigDict) -> optax.Schedule:

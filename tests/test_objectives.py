@@ -119,7 +119,32 @@ def test_elbo_warm_up():
     assert betas == [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("config", [common.geco(), common.elbo(), common.elbo(0.5, 10)])
+def test_elbo_schedule():
+    config = common.elbo_schedule((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0))
+    state = (elbo := objectives.build(config, 64)).init({})
+    betas = []
+    for _ in range(10):
+        betas.append(float(objectives.current_weights(state).beta))
+        _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
+    assert betas == [0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
+
+
+@pytest.mark.parametrize("steps", [(1, 2), (0, 5, 5), (0, 5, 4)])
+def test_impossible_elbo_schedules(steps):
+    config = common.elbo_schedule(*((step, 0.5) for step in steps))
+    with pytest.raises(ConfigError, match=r"betas=.* the steps must begin at 0 and increase"):
+        objectives.build(config, 64)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        common.geco(),
+        common.elbo(),
+        common.elbo(0.5, 10),
+        common.elbo_schedule((0, 0.1), (5, 0.2)),
+    ],
+)
 def test_gradients_pass_through(config):
     grads = {"a": jnp.arange(3.0), "b": jnp.float32(-1.0)}
     objective = objectives.build(config, 64)
@@ -178,6 +203,13 @@ def test_learning_rate_schedules():
     np.testing.assert_allclose(
         [rate(5), rate(10), rate(60), rate(110)], [0.5, 1, 0.5, 0], atol=1e-6
     )
+    config.decay_begin = 50
+    rate = optimizers.learning_rate_schedule(config)
+    np.testing.assert_allclose(
+        [rate(5), rate(10), rate(50), rate(80), rate(110), rate(200)],
+        [0.5, 1, 1, 0.5, 0, 0],
+        atol=1e-6,
+    )
 
 
 def test_exponential_decay():
@@ -201,6 +233,12 @@ def test_impossible_decays():
         optimizers.learning_rate_schedule(config)
     config.decay = "exponential"
     with pytest.raises(ConfigError, match="needs config.optimizer.decay_steps, which is 0"):
+        optimizers.learning_rate_schedule(config)
+    config.update(decay="cosine", warmup_steps=100, decay_steps=100)
+    with pytest.raises(ConfigError, match=r"from step 100 to step decay_steps=100 must come after"):
+        optimizers.learning_rate_schedule(config)
+    config.update(decay_begin=50, decay_steps=200)
+    with pytest.raises(ConfigError, match="from step 50 to step decay_steps=200 must come after"):
         optimizers.learning_rate_schedule(config)
 
 
