@@ -21,8 +21,8 @@ def get_config() -> ConfigDict:
     config.model.semi_convolutional = False
     config.model.initial_kernel_sigma = 4.0
     # The KL pressure comes late enough to leave something to compress, and makes each slot keep to one object. Only
-    # then does the mask loss help: it gives the attention the outlines that the decoder has found.
-    # More pressure once colours are known (from about step 15,000 on) leaves fewer sprites split over two slots.
+    # then does the mask loss help: it gives the attention the outlines that the decoder has found. More pressure once
+    # colours are known, from about step 15,000 on, leaves fewer sprites split over two slots.
     config.objective = common.elbo_schedule((0, 0.0), (2_000, 0.15), (18_000, 0.15), (28_000, 0.3))
     config.curriculum = ((3_500, "mask_loss", True),)
     config.batch_size = 16
