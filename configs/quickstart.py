@@ -10,7 +10,7 @@ from configs import common, pretrained
 
 def get_config() -> ConfigDict:
     config = pretrained.get_config()
-    # Slower to press and to sharpen, with most seeds ahead of the shipped recipe until about step 10,000, behind it later.
+    # Slower to press and to sharpen: with most seeds ahead of the shipped recipe to about step 10,000, behind it later.
     config.objective = common.elbo(beta=0.15, warmup_steps=5_000)
     config.curriculum = ((5_000, "mask_loss", True),)
     config.num_train_steps = 15_000
