@@ -27,11 +27,14 @@ def get_config() -> ConfigDict:
     config.curriculum = ((3_500, "mask_loss", True),)
     config.batch_size = 16
     config.num_train_steps = 50_000
-    config.optimizer = common.adam(learning_rate=5e-4)
     config.optimizer.update(
-        warmup_steps=200, decay="cosine", decay_begin=40_000, decay_steps=50_000
+        learning_rate=5e-4,
+        warmup_steps=200,
+        decay="cosine",
+        decay_begin=40_000,
+        decay_steps=50_000,
+        clip_norm=100.0,
     )
-    config.optimizer.clip_norm = 100.0
     config.evaluation.every_steps = 1_000
     config.checkpoint.every_steps = 1_000
     return config

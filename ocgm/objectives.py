@@ -212,7 +212,7 @@ def build(
     images and scaled as its authors' code does, by 64^2 / S^2; that of "error_weight_geco" is per nat.
 
     Raises:
-      ConfigError: unknown name.
+      ConfigError: unknown name, or points of "elbo_schedule" that do not begin at step 0 and increase.
     """
     elements = 3 * image_size**2
     if config.name == "geco":
@@ -248,8 +248,8 @@ def build(
 
 def _piecewise_linear(points: Sequence[tuple[int, float]]) -> optax.Schedule:
     """Straight lines between (step, beta) points; the last beta stays."""
-    steps, betas = zip(*points, strict=True)
-    if steps[0] != 0 or any(begin >= end for begin, end in itertools.pairwise(steps)):
+    steps = [step for step, _ in points]
+    if steps[:1] != [0] or any(begin >= end for begin, end in itertools.pairwise(steps)):
         raise ConfigError(
             f"config.objective.betas={points!r}: the steps must begin at 0 and increase."
         )
@@ -257,4 +257,5 @@ def _piecewise_linear(points: Sequence[tuple[int, float]]) -> optax.Schedule:
         optax.linear_schedule(beta, next_beta, end - begin)
         for (begin, beta), (end, next_beta) in itertools.pairwise(points)
     ]
-    return optax.join_schedules([*lines, optax.constant_schedule(betas[-1])], steps[1:])
+    _, last_beta = points[-1]
+    return optax.join_schedules([*lines, optax.constant_schedule(last_beta)], steps[1:])

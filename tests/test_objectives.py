@@ -103,33 +103,29 @@ def test_geco_scales_with_the_image(side):
     np.testing.assert_allclose(np.log(above), -1e-5 * 64**2 / side**2 * 1000, rtol=1e-4)
 
 
-def test_elbo_fixed():
-    state = (elbo := objectives.build(common.elbo(beta=0.25), 64)).init({})
-    for _ in range(3):
-        assert objectives.current_weights(state).beta == 0.25
-        _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
-
-
-def test_elbo_warm_up():
-    state = (elbo := objectives.build(common.elbo(beta=0.5, warmup_steps=4), 64)).init({})
-    betas = []
-    for _ in range(7):
-        betas.append(float(objectives.current_weights(state).beta))
-        _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
-    assert betas == [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
-
-
-def test_elbo_schedule():
-    config = common.elbo_schedule((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0))
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (common.elbo(beta=0.25), [0.25] * 3),
+        (common.elbo(beta=0.5, warmup_steps=4), [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]),
+        (common.elbo_schedule((0, 0.25)), [0.25] * 3),
+        (
+            common.elbo_schedule((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0)),
+            [0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0],
+        ),
+    ],
+    ids=["fixed", "warm_up", "one_point", "points"],
+)
+def test_scheduled_beta(config, expected):
     state = (elbo := objectives.build(config, 64)).init({})
     betas = []
-    for _ in range(10):
+    for _ in expected:
         betas.append(float(objectives.current_weights(state).beta))
         _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
-    assert betas == [0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
+    assert betas == expected
 
 
-@pytest.mark.parametrize("steps", [(1, 2), (0, 5, 5), (0, 5, 4)])
+@pytest.mark.parametrize("steps", [(), (1, 2), (0, 5, 5), (0, 5, 4)])
 def test_impossible_elbo_schedules(steps):
     config = common.elbo_schedule(*((step, 0.5) for step in steps))
     with pytest.raises(ConfigError, match=r"betas=.* the steps must begin at 0 and increase"):
