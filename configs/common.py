@@ -75,12 +75,17 @@ def rmsprop(learning_rate: float = 1e-4) -> ConfigDict:
     return _optimizer("rmsprop", learning_rate)
 
 
+def muon(learning_rate: float = 1e-3) -> ConfigDict:
+    """Muon for the kernels of convolutions, Adam with Nesterov's momentum for the rest, at one rate; no paper's."""
+    return _optimizer("muon", learning_rate)
+
+
 def _optimizer(name: str, learning_rate: float) -> ConfigDict:
     return ConfigDict(
         {
             "name": name,
             "learning_rate": learning_rate,
-            "b1": 0.9,  # of Adam
+            "b1": 0.9,  # of Adam, also where Muon leaves parameters to it
             "warmup_steps": 0,
             "decay": "constant",  # "cosine" from decay_begin to zero at decay_steps, or "exponential"
             "decay_steps": 0,

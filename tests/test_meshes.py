@@ -79,6 +79,14 @@ def test_fsdp_splits_the_state(arrays):
     assert arrays["4x2/bytes"] < 0.6 * arrays["1/bytes"]
 
 
+@pytest.mark.slow
+def test_muon_on_meshes(tiny_config, tmp_path):
+    arrays = train_on_meshes(tiny_config(optimizer__name="muon"), tmp_path)
+    for mesh in ("8", "4x2"):
+        np.testing.assert_allclose(arrays[f"{mesh}/losses"], arrays["1/losses"], rtol=1e-5)
+    assert arrays["4x2/bytes"] < 0.6 * arrays["1/bytes"]
+
+
 PROGRAM = """
 import sys
 import jax
