@@ -75,8 +75,8 @@ def rmsprop(learning_rate: float = 1e-4) -> ConfigDict:
     return _optimizer("rmsprop", learning_rate)
 
 
-def muon(learning_rate: float = 1e-3) -> ConfigDict:
-    """Muon for the kernels of convolutions, Adam with Nesterov's momentum for the rest, at one rate; no paper's."""
+def muon(learning_rate: float = 5e-4) -> ConfigDict:
+    """Muon for kernels, Adam with Nesterov's momentum for the rest and the largest kernels, at one rate; no paper's."""
     return _optimizer("muon", learning_rate)
 
 

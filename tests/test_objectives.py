@@ -282,22 +282,23 @@ def test_clipping():
     np.testing.assert_allclose(optax.tree.get(state, "nu")["w"], [9e-4, 16e-4], rtol=1e-4)
 
 
-def test_muon_orthogonalises_convolutions_only():
+def test_muon_orthogonalises_all_but_large_dense_kernels():
     rule = optimizer(name="muon", learning_rate=0.5)
     rng = np.random.default_rng(0)
-    shapes = {"conv": (3, 3, 4, 8), "dense": (4, 8), "bias": (8,)}
+    shapes = {"conv": (3, 3, 4, 8), "dense": (4, 8), "large": (65, 65), "bias": (8,)}
     params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
     grads = {name: jnp.float32(rng.normal(size=shape)) for name, shape in shapes.items()}
     error = jnp.float32(1.0)
     updates, _ = rule.update(grads, rule.init(params), params, reconstruction_error=error)
-    # All singular values near rate * 0.2 * sqrt(fan in): the update is as large as Adam's in the mean square.
-    matrix = np.asarray(updates["conv"]).reshape(36, 8)
-    values = np.linalg.svd(matrix, compute_uv=False) / (0.5 * 0.2 * np.sqrt(36.0))
-    assert 0.6 < values.min() and values.max() < 1.3
-    assert np.sum(matrix * np.asarray(grads["conv"]).reshape(36, 8)) < 0.0
+    for name, fan_in in (("conv", 36), ("dense", 4)):
+        # All singular values near rate * 0.4 * sqrt(larger side): in the mean square twice Adam's update.
+        matrix = np.asarray(updates[name]).reshape(fan_in, 8)
+        values = np.linalg.svd(matrix, compute_uv=False) / (0.5 * 0.4 * np.sqrt(max(fan_in, 8)))
+        assert 0.6 < values.min() and values.max() < 1.3
+        assert np.sum(matrix * np.asarray(grads[name]).reshape(fan_in, 8)) < 0.0
     adam = optax.nadam(0.5)  # optax's Muon has Nesterov's momentum in both
     expected, _ = adam.update(grads, adam.init(params), params)
-    for name in ("dense", "bias"):
+    for name in ("large", "bias"):
         np.testing.assert_allclose(updates[name], expected[name], rtol=1e-6)
 
 
