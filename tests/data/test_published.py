@@ -224,6 +224,7 @@ def test_damage_does_not_move_the_splits(monkeypatch, config, source, pieces):
             "feature 'image' is 12288 uint8, not 3675 uint8",
         ),
     ],
+    ids=("not compressed", "no records", "other features", "other shape"),
 )
 def test_other_file(config, source, content, message):
     (source / FILE).write_bytes(content)
