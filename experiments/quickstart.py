@@ -25,8 +25,8 @@ _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Ex
 _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run and the page.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Held-out images to evaluate on.", 1)
 _DATA_LABEL = (
-    "Multi-dSprites as in the GENESIS paper, {variant} variant, made on this machine with {sprites}"
-    " sprites and resized to each model's side. Evaluation: the first {count} test images."
+    "Multi-dSprites, {variant} variant: {description} Made on this machine with {sprites} sprites and"
+    " resized to each model's side. Evaluation: the first {count} test images."
 )
 _INTRODUCTION = (
     "A small GENESIS-V2 was trained on this machine without labels to take pictures apart into objects. The shipped"
@@ -45,6 +45,7 @@ def summary_row(
 ) -> dict[str, int | str | float]:
     """What the table says of one model."""
     return {
+        "trained on variant": trained.config.data.variant or "plain",
         "side": trained.config.data.image_size,
         "steps": trained.step,
         "training": f"{train_minutes(workdir):.1f} min",
@@ -81,7 +82,7 @@ def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: int) -> None:
     """Make the data, train, evaluate this run and the shipped checkpoint on the same images, write the page."""
     start = time.monotonic()
-    prepare(config.data)
+    scenes = prepare(config.data).builder_config
     print(f"data ready after {time.monotonic() - start:.0f} s", flush=True)
     train(config, workdir)
 
@@ -114,13 +115,13 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
             ),
         ]
     page = workdir / "report.html"
-    variant = config.data.variant or "plain"
     report.write_report(
         page,
         title="GENESIS-V2 quickstart",
         introduction=_INTRODUCTION,
         data_label=_DATA_LABEL.format(
-            variant=variant,
+            variant=scenes.variant,
+            description=scenes.description,
             sprites="dSprites'" if config.data.sprites_path else "analytically rendered",
             count=num_images,
         ),

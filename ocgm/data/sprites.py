@@ -29,6 +29,8 @@ _ELLIPSE_SEMI_AXES = (12.75, 7.25)
 _HEART_HALF_WIDTH = 9.6
 _HEART_UNIT = 0.6625
 _HEART_DROP = 1.45
+# From the centre to the farthest point of each shape.
+_REACHES = np.array([13.6, 12.8, 11.3])
 
 # A sprite fits into a window this wide whose corner is 14 pixels up and left of the pixel that
 # holds its centre: the farthest point of any shape, a corner of the square, is 13.6 pixels away.
@@ -107,6 +109,20 @@ def reduced_orientation(shape: np.ndarray, orientation: np.ndarray) -> np.ndarra
     # In whole steps, so that a full turn is 0 and not almost one.
     steps = np.rint(orientation / _ANGLE_STEP).astype(int) * turns % _NUM_ANGLE_STEPS
     return (steps * (_ANGLE_STEP / turns)).astype(np.float32)
+
+
+def bounding_circles(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns circles that hold the sprites of dSprites images.
+
+    Args:
+      index: int [N], positions in the dSprites file.
+
+    Returns:
+      float64 [N, 2], centres (x, y), and [N], radii, both in pixels.
+    """
+    factors = factors_from_index(index)
+    centre = 16 + 32 * np.stack([factors.x, factors.y], axis=-1)
+    return centre, _REACHES[factors.shape] * factors.scale
 
 
 def render_sprites(

@@ -11,6 +11,7 @@ VARIANTS = {
     "plain": "Colours are independent.",
     "unique": "All colours of an image differ.",
     "black": "All colours differ, on black; not of the paper.",
+    "apart": "All colours differ, on black, and sprites do not touch; not of the paper.",
 }
 
 
