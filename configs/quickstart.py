@@ -14,8 +14,8 @@ def get_config() -> ConfigDict:
     config.data.variant = "apart"
     # Muon learns colours in fewer steps than Adam (experiments/README.md).
     config.optimizer = common.muon(learning_rate=5e-4)
-    # First the slots share the picture by place and learn colours. Then the mask loss makes them follow the sprites, for
-    # which colours have to be known, and twice the KL pressure keeps sprites from being split.
+    # First the slots share the picture by place and learn colours. Once these are known the mask loss makes the slots
+    # follow the sprites, and twice the KL pressure keeps sprites from being split.
     config.objective = common.elbo_schedule((0, 0.0), (3_000, 0.15), (6_000, 0.15), (7_000, 0.3))
     config.curriculum = ((6_000, "mask_loss", True),)
     config.num_train_steps = 10_000
