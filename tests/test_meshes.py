@@ -36,7 +36,7 @@ def test_same_result_as_on_one_device(arrays, mesh):
     for name, value in arrays.items():
         if name.startswith("1/params/") and not is_idle(name):
             other = arrays[name.replace("1/", f"{mesh}/", 1)]
-            # Adam moves an element by up to the learning rate of 1e-3 a step, also where its gradient is rounding noise:
+            # Adam moves an element by up to the rate of 1e-3 a step, also where its gradient is rounding noise, that is
             # where a unit is hardly ever active. How many these are depends on the processor.
             far = np.abs(other - value) > 1e-3
             assert far.mean() <= 0.01, f"{name}: {far.sum()} of {far.size} elements differ"
