@@ -48,14 +48,9 @@ def quadrant_scores(data: ml_collections.ConfigDict, num_images: int) -> dict[st
     half = np.repeat([0, 1], data.image_size // 2)
     quadrants = jax.nn.one_hot(2 * half[:, None] + half, 4, axis=0)[None, ..., None]
     num_labels = registry.get_spec(data.name).max_objects + 1
-    masks = np.concatenate(
-        [
-            batch["masks"][batch["valid"]]
-            for batch in eval_batches(data, "test", min(num_images, 32), num_images)
-        ]
-    )
-    log_masks = jnp.log(jnp.broadcast_to(quadrants, (len(masks), *quadrants.shape[1:])))
-    scores = metrics.segmentation_metrics(log_masks, masks, num_labels)
+    (batch,) = eval_batches(data, "test", num_images, num_images)
+    log_masks = jnp.log(jnp.broadcast_to(quadrants, (num_images, *quadrants.shape[1:])))
+    scores = metrics.segmentation_metrics(log_masks, batch["masks"], num_labels)
     return {name: float(jnp.mean(values)) for name, values in scores.items()}
 
 

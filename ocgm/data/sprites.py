@@ -121,7 +121,7 @@ def bounding_circles(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       float64 [N, 2], centres (x, y), and [N], radii, both in pixels.
     """
     factors = factors_from_index(index)
-    centre = 16 + 32 * np.stack([factors.x, factors.y], axis=-1)
+    centre = _in_pixels(factors.x, factors.y)
     return centre, _REACHES[factors.shape] * factors.scale
 
 
@@ -146,7 +146,7 @@ def render_sprites(
     """
     shape, scale, orientation, x, y = map(np.asarray, (shape, scale, orientation, x, y))
     # Only a window around each centre is evaluated: a fifth of the image.
-    centre = 16 + 32 * np.stack([y, x], axis=-1).astype(np.float64)
+    centre = _in_pixels(y, x)
     corner = np.floor(centre).astype(np.int64) - _WINDOW_REACH
     offset = corner[..., None] + 0.5 + np.arange(_WINDOW) - centre[..., None]
     down, right = np.moveaxis(offset / scale[:, None, None], 1, 0)
@@ -164,6 +164,11 @@ def render_sprites(
     for image, part, (row, column) in zip(images, window, corner.tolist(), strict=True):
         image[row : row + _WINDOW, column : column + _WINDOW] = part
     return images
+
+
+def _in_pixels(*positions: np.ndarray) -> np.ndarray:
+    """Positions of the centre in [0, 1], each [N], as one float64 array [N, 2] of pixels."""
+    return 16 + 32 * np.stack(positions, axis=-1).astype(np.float64)
 
 
 def _in_square(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -46,12 +46,14 @@ def draw_scenes(variant: str, num_examples: tuple[int, int, int]) -> dict[str, S
         plain = _draw(rng, sum(SPLIT_SIZES.values()), "plain")
         collections.deque(plain, maxlen=0)
     result = {}
-    for number, (split, size) in enumerate(SPLIT_SIZES.items()):
-        scenes = _stack(list(_draw(rng, size, variant)))
+    splits = zip(SPLIT_SIZES.items(), num_examples, strict=True)
+    for number, ((split, size), kept) in enumerate(splits):
+        rows = list(_draw(rng, size, variant))
+        result[split] = _stack(rows[:kept])
         if variant == "apart":
-            sprite = _draw_apart(generated.block_generator(number, 0), scenes.num_objects)
-            scenes = dataclasses.replace(scenes, sprite=sprite)
-        result[split] = scenes[: num_examples[number]]
+            num_objects = np.array([len(objects) for _, objects in rows])
+            sprite = _draw_apart(generated.block_generator(number, 0), num_objects)[:kept]
+            result[split] = dataclasses.replace(result[split], sprite=sprite)
     return result
 
 
