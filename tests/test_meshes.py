@@ -39,7 +39,9 @@ def test_same_result_as_on_one_device(arrays, mesh):
             # Adam moves an element by up to the rate of 1e-3 a step, also where its gradient is rounding noise, that is
             # where a unit is hardly ever active. How many these are depends on the processor.
             far = np.abs(other - value) > 1e-3
-            assert far.mean() <= 0.01, f"{name}: {far.sum()} of {far.size} elements differ"
+            assert far.mean() <= 0.005, f"{name}: {far.sum()} of {far.size} elements differ"
+            most = NUM_STEPS * 1e-3
+            np.testing.assert_allclose(other, value, rtol=0, atol=most, err_msg=name)
 
 
 def is_idle(name: str) -> bool:
