@@ -29,8 +29,6 @@ _ELLIPSE_SEMI_AXES = (12.75, 7.25)
 _HEART_HALF_WIDTH = 9.6
 _HEART_UNIT = 0.6625
 _HEART_DROP = 1.45
-# From the centre to the farthest point of each shape.
-_REACHES = np.array([13.6, 12.8, 11.3])
 
 # A sprite fits into a window this wide whose corner is 14 pixels up and left of the pixel that
 # holds its centre: the farthest point of any shape, a corner of the square, is 13.6 pixels away.
@@ -111,20 +109,6 @@ def reduced_orientation(shape: np.ndarray, orientation: np.ndarray) -> np.ndarra
     return (steps * (_ANGLE_STEP / turns)).astype(np.float32)
 
 
-def bounding_circles(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns circles that hold the sprites of dSprites images.
-
-    Args:
-      index: int [N], positions in the dSprites file.
-
-    Returns:
-      float64 [N, 2], centres (x, y), and [N], radii, both in pixels.
-    """
-    factors = factors_from_index(index)
-    centre = _in_pixels(factors.x, factors.y)
-    return centre, _REACHES[factors.shape] * factors.scale
-
-
 def render_sprites(
     shape: np.ndarray,
     scale: np.ndarray,
@@ -146,7 +130,7 @@ def render_sprites(
     """
     shape, scale, orientation, x, y = map(np.asarray, (shape, scale, orientation, x, y))
     # Only a window around each centre is evaluated: a fifth of the image.
-    centre = _in_pixels(y, x)
+    centre = 16 + 32 * np.stack([y, x], axis=-1).astype(np.float64)
     corner = np.floor(centre).astype(np.int64) - _WINDOW_REACH
     offset = corner[..., None] + 0.5 + np.arange(_WINDOW) - centre[..., None]
     down, right = np.moveaxis(offset / scale[:, None, None], 1, 0)
@@ -164,11 +148,6 @@ def render_sprites(
     for image, part, (row, column) in zip(images, window, corner.tolist(), strict=True):
         image[row : row + _WINDOW, column : column + _WINDOW] = part
     return images
-
-
-def _in_pixels(*positions: np.ndarray) -> np.ndarray:
-    """Positions of the centre in [0, 1], each [N], as one float64 array [N, 2] of pixels."""
-    return 16 + 32 * np.stack(positions, axis=-1).astype(np.float64)
 
 
 def _in_square(u: np.ndarray, v: np.ndarray) -> np.ndarray:

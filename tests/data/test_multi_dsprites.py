@@ -1,5 +1,6 @@
 """The scenes of Multi-dSprites and their TFDS builder."""
 
+import itertools
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from ocgm.data import prepare, resizing, sprite_scenes, sprites
+from ocgm.data import prepare, sprite_scenes, sprites
 from ocgm.datasets.multi_dsprites import multi_dsprites_dataset_builder as builder_lib
 from ocgm.datasets.multi_dsprites import scenes as scenes_lib
 from ocgm.errors import UserError
@@ -97,39 +98,14 @@ def test_unique_colors(plain, unique):
     assert any(len(set(colors)) < len(colors) for colors in colors_of(plain["train"]))
 
 
-def test_black_variant():
-    """Unique colours on black, which no sprite has."""
-    train = scenes_lib.draw_scenes("black", (300, 3, 3))["train"]
-    assert not train.background.any()
+def test_vivid_variant():
+    """Unique colours at the corners of the colour cube, all equally far from the grey between them."""
+    train = scenes_lib.draw_scenes("vivid", (300, 3, 3))["train"]
+    assert (train.background == 127).all()
     assert all(len(set(colors)) == len(colors) for colors in colors_of(train))
+    used = {color for _, *colors in colors_of(train) for color in colors}
+    assert used == set(itertools.product((0, 255), repeat=3))
     assert set(train.num_objects) == {1, 2, 3, 4}
-
-
-def test_apart_variant():
-    """As black, and sprites do not touch, not even in the pixels of 16x16 images."""
-    splits = scenes_lib.draw_scenes("apart", (300, 3, 3))
-    train = splits["train"]
-    assert not train.background.any()
-    assert all(len(set(colors)) == len(colors) for colors in colors_of(train))
-    assert set(train.num_objects) == {1, 2, 3, 4}
-    np.testing.assert_array_equal((train.sprite >= 0).sum(1), train.num_objects)
-    assert (splits["test"].sprite != splits["validation"].sprite).any(axis=1).all()
-    assert_same_scenes(scenes_lib.draw_scenes("apart", (5, 3, 3))["train"], train[:5])
-
-    masks = sprite_scenes.render_scenes(train)["masks"]
-    assert num_touching(masks) == 0
-    assert num_touching(resizing.nearest(masks, 16)) == 0
-    # Sprites anywhere do touch, or this would show nothing.
-    black = sprite_scenes.render_scenes(scenes_lib.draw_scenes("black", (300, 3, 3))["train"])
-    assert num_touching(black["masks"]) > 100
-
-
-def num_touching(masks: np.ndarray) -> int:
-    """Label maps [N, S, S] in which pixels of two sprites share an edge."""
-    touching = np.zeros(len(masks), bool)
-    for first, second in ((masks[:, 1:], masks[:, :-1]), (masks[..., 1:], masks[..., :-1])):
-        touching |= ((first > 0) & (second > 0) & (first != second)).any(axis=(1, 2))
-    return int(touching.sum())
 
 
 def test_ranges(plain):
@@ -218,7 +194,7 @@ def test_config_names(new_config):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"variant": "pink"}, "variants plain, unique, black, apart, not 'pink'"),
+        ({"variant": "pink"}, "variants plain, unique, vivid, not 'pink'"),
         ({"num_examples": (1, 2)}, r"num_examples=\(1, 2\): expected three"),
         ({"num_examples": (1, 0, 1)}, "expected three numbers from 1"),
         ({"num_examples": (1, 1, 10_001)}, r"at most \(50000, 10000, 10000\)"),

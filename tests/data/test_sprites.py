@@ -95,12 +95,3 @@ def test_reduced_orientation():
         )
         # Rounding moves pixel centres across an edge; hardly any.
         assert (same[0] != same[1]).sum((1, 2)).max() <= 2
-
-
-def test_bounding_circles():
-    index = np.random.default_rng(0).integers(sprites.NUM_SPRITES, size=500)
-    centres, radii = sprites.bounding_circles(index)
-    images = sprites.render_sprites(*sprites.factors_from_index(index))
-    for image, centre, radius in zip(images, centres, radii, strict=True):
-        distance = np.linalg.norm(np.argwhere(image)[:, ::-1] + 0.5 - centre, axis=1).max()
-        assert radius - 1.2 < distance <= radius

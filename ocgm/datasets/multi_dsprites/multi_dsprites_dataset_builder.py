@@ -10,8 +10,7 @@ from ocgm.datasets.multi_dsprites import scenes as scenes_lib
 VARIANTS = {
     "plain": "Colours are independent.",
     "unique": "All colours of an image differ.",
-    "black": "All colours differ, on black; not of the paper.",
-    "apart": "All colours differ, on black, and sprites do not touch; not of the paper.",
+    "vivid": "All colours differ, their channels are off or full, on mid-grey; not of the paper.",
 }
 
 
