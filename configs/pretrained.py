@@ -12,8 +12,8 @@ from configs import quickstart
 def get_config() -> ConfigDict:
     config = quickstart.get_config()
     config.max_train_minutes = 0.0
-    config.num_train_steps = 10_000
-    config.optimizer.update(decay_begin=7_000, decay_steps=10_000)
+    config.num_train_steps = 8_000
+    config.optimizer.update(decay_begin=5_500, decay_steps=8_000)
     config.evaluation.every_steps = 1_000
     config.checkpoint.every_steps = 1_000
     return config

@@ -17,14 +17,14 @@ def get_config() -> ConfigDict:
     # Too small for a whole scene, so that objects have to be shared out among the slots.
     config.model.latent_size = 16
     # Narrower, and two slots of complementary colours share a sprite, each right in some channels.
-    config.model.component_sigma = 0.4
+    config.model.component_sigma = 0.35
     # With coordinates in the embeddings the slots share the picture by place. Without, embeddings spread further.
     config.model.semi_convolutional = False
     config.model.initial_kernel_sigma = 1.0
     # The KL pressure comes when there is something to compress, and makes each slot keep to one object. Then the mask
     # loss gives the attention the outlines that the decoder has found.
-    config.objective = common.elbo_schedule((0, 0.0), (2_000, 0.085))
-    config.curriculum = ((1_500, "mask_loss", True),)
+    config.objective = common.elbo_schedule((0, 0.0), (2_000, 0.115))
+    config.curriculum = ((2_000, "mask_loss", True),)
     # Muon learns colours in fewer steps than Adam (experiments/README.md).
     config.optimizer = common.muon(learning_rate=5e-4)
     config.optimizer.update(

@@ -33,7 +33,7 @@ _DATA_LABEL = (
 _INTRODUCTION = (
     "A small GENESIS-V2 was trained on this machine without labels to take pictures apart into objects. The shipped"
     " checkpoint comes from the same code and a longer training; both are evaluated on the same scenes. Four fixed"
-    " quadrants, which depend on no image, show what ARI-FG there is for nothing where sprites lie apart."
+    " quadrants, which depend on no image, show what the metrics give for nothing."
 )
 
 
