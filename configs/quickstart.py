@@ -16,13 +16,15 @@ def get_config() -> ConfigDict:
     config.model.feature_dim = 32
     # Too small for a whole scene, so that objects have to be shared out among the slots.
     config.model.latent_size = 16
-    # Narrower, and two slots of complementary colours share a sprite, each right in some channels.
+    # Narrower, and two slots of complementary colours share a sprite, each right in some channels; wider, and slots
+    # part late or not at all.
     config.model.component_sigma = 0.35
-    # With coordinates in the embeddings the slots share the picture by place. Without, embeddings spread further.
+    # With coordinates in the embeddings the slots share the picture by place; without, embeddings spread further and
+    # need a wider kernel.
     config.model.semi_convolutional = False
     config.model.initial_kernel_sigma = 1.0
-    # The KL pressure comes when there is something to compress, and makes each slot keep to one object. Then the mask
-    # loss gives the attention the outlines that the decoder has found.
+    # The KL pressure comes when there is something to compress, and makes each slot keep to one object. Once slots have
+    # parted, the mask loss gives the attention what the decoder has found; before, it does harm.
     config.objective = common.elbo_schedule((0, 0.0), (2_000, 0.115))
     config.curriculum = ((2_000, "mask_loss", True),)
     # Muon learns colours in fewer steps than Adam (experiments/README.md).
