@@ -15,5 +15,4 @@ def get_config() -> ConfigDict:
     config.num_train_steps = 8_000
     config.optimizer.update(decay_begin=5_500, decay_steps=8_000)
     config.evaluation.every_steps = 1_000
-    config.checkpoint.every_steps = 1_000
     return config
