@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from configs import quickstart_tetrominoes
 from experiments.processes import in_new_process, peak_mib
-from ocgm import cli
+from ocgm.commands import cli
 from ocgm.data import registry
 
 _DATASETS = flags.DEFINE_list(
@@ -84,8 +84,8 @@ def load(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[st
 
 def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
     """Trains, and evaluates once in the end."""
-    from ocgm import train as train_lib
-    from ocgm.curves import read_metrics
+    from ocgm.plots.curves import read_metrics
+    from ocgm.training import loop as train_lib
 
     del seconds
     config = tetrominoes_config(data_dir, num_records)

@@ -16,12 +16,12 @@ import numpy as np
 from absl import flags
 
 from experiments.processes import in_new_process, peak_mib
-from ocgm import cli
+from ocgm.commands import cli
 from ocgm.data import registry
 
 _ROOT = pathlib.Path(__file__).parents[1]
 # The tests' writer of TFRecord files.
-sys.path.append(str(_ROOT / "tests" / "data"))
+sys.path.append(str(_ROOT / "tests" / "datasets"))
 import record_files  # noqa: E402
 
 # Records of train, validation and test; each further split has as many as test.
@@ -79,7 +79,7 @@ def objects_room(num_planes: int) -> Iterator[bytes]:
 
 def clevr_with_masks() -> Iterator[bytes]:
     """The two published records of the fixtures, as they are and mirrored, for ever."""
-    path = _ROOT / "tests" / "data" / "fixtures" / "clevr_with_masks_train_first2.npz"
+    path = _ROOT / "tests" / "datasets" / "fixtures" / "clevr_with_masks_train_first2.npz"
     with np.load(path) as file:
         arrays = {name: file[name] for name in file}
     arrays["visibility"] = arrays["visibility"].astype(np.float32)

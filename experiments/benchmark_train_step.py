@@ -21,7 +21,8 @@ import optax
 from absl import app, flags
 from ml_collections import config_flags
 
-from ocgm import cli, models, optimizers, sharding
+from ocgm import models, sharding
+from ocgm.commands import cli
 from ocgm.data.pipeline import train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import UserError
@@ -31,10 +32,11 @@ from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.monet import MONet
+from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.modules import ic_sbp
 from ocgm.modules.decoders import fold_slots
-from ocgm.modules.slot_autoencoder import SlotAutoencoder
-from ocgm.train_state import (
+from ocgm.training import optimizers
+from ocgm.training.step import (
     abstract_state,
     curriculum_options,
     image_to_float,

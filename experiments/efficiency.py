@@ -38,7 +38,7 @@ from experiments.efficiency_runs import (
     table,
     whole_numbers,
 )
-from ocgm import cli
+from ocgm.commands import cli
 from ocgm.files import write_atomically
 
 _SIDES = flags.DEFINE_list("sides", ["64", "96", "128"], "Sides of the images, by comma.")

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 from configs import common
 from ocgm import models
 from ocgm.errors import ConfigError, UserError
-from ocgm.objectives import LossWeights
-from ocgm.torch_import import abstract_variables
-from ocgm.train_state import loss_terms, stream_keys
+from ocgm.interop.torch_import import abstract_variables
+from ocgm.training.objectives import LossWeights
+from ocgm.training.step import loss_terms, stream_keys
 
 # K = 7, as in the paper's comparison.
 _DATASET = "clevr_with_masks"

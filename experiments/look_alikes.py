@@ -11,10 +11,14 @@ import numpy as np
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
-from ocgm import cli, figures
-from ocgm.data import load_images, open_builder, registry
+from ocgm.commands import cli
+from ocgm.data import open_builder, registry
+from ocgm.datasets.builders.image_files import load_images
+from ocgm.plots import figures
 
-_OUTPUT = flags.DEFINE_string("output", "experiments/figures/look_alikes.png", "The picture to write.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "experiments/figures/look_alikes.png", "The picture to write."
+)
 _SAMPLES = flags.DEFINE_string("samples", "tests/data/fixtures", "Folder of published samples.")
 _DATASETS = flags.DEFINE_list(
     "datasets",

@@ -15,13 +15,14 @@ from absl import app, flags
 from ml_collections import config_flags
 from PIL import Image
 
-from ocgm import cli, figures, inference, metrics, report
-from ocgm import config as config_lib
-from ocgm.curves import read_metrics
+from ocgm import inference, run_dir
+from ocgm.commands import cli
 from ocgm.data import eval_batches, registry
 from ocgm.data.storage import prepare
-from ocgm.evaluation import evaluate
-from ocgm.train import train
+from ocgm.evaluation.evaluator import evaluate, segmentation
+from ocgm.plots import figures, report
+from ocgm.plots.curves import read_metrics
+from ocgm.training.loop import train
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run and the page.")
@@ -50,7 +51,7 @@ def quadrant_scores(data: ml_collections.ConfigDict, num_images: int) -> dict[st
     num_labels = registry.get_spec(data.name).max_objects + 1
     (batch,) = eval_batches(data, "test", num_images, num_images)
     log_masks = jnp.log(jnp.broadcast_to(quadrants, (num_images, *quadrants.shape[1:])))
-    scores = metrics.segmentation_metrics(log_masks, batch["masks"], num_labels)
+    scores = segmentation.segmentation_metrics(log_masks, batch["masks"], num_labels)
     return {name: float(jnp.mean(values)) for name, values in scores.items()}
 
 
@@ -86,7 +87,7 @@ def sample_picture(trained: inference.TrainedModel) -> Image.Image:
 
 def report_run(label: str, workdir: pathlib.Path, config: ml_collections.ConfigDict) -> report.Run:
     goal = config.objective.goal if config.objective.name == "geco" else None
-    return report.Run(label, workdir / "metrics.jsonl", config_lib.to_json(config), goal)
+    return report.Run(label, workdir / "metrics.jsonl", run_dir.to_json(config), goal)
 
 
 def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:

@@ -26,8 +26,9 @@ from experiments.bottleneck_runs import (
     select_runs,
     table,
 )
-from ocgm import cli, train
+from ocgm.commands import cli
 from ocgm.files import write_atomically
+from ocgm.training import loop
 
 _DATASETS = flags.DEFINE_list("datasets", ["multi_dsprites"], "Datasets, by comma.")
 _MODELS = flags.DEFINE_list(
@@ -71,7 +72,7 @@ def main(argv: list[str]) -> None:
             print(command(run, workdir, overrides))
         elif result is None:
             print(f"run {i} of {len(runs)}: {run.folder}", flush=True)
-            train.train(config, folder)
+            loop.train(config, folder)
             jax.clear_caches()  # The next model is another program.
             result = read_result(run, folder, config)
         if result is not None:

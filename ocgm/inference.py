@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from ocgm import config as config_lib
-from ocgm import models, sharding
-from ocgm.checkpoint import CheckpointStore
+from ocgm import models, run_dir, sharding
 from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.files import write_atomically
 from ocgm.models.base import Outputs, Sample
-from ocgm.train_state import abstract_state, all_seeds, stream_keys, variables_of_seed
+from ocgm.training.checkpoint import CheckpointStore
+from ocgm.training.step import abstract_state, all_seeds, stream_keys, variables_of_seed
 
 # Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
@@ -132,7 +131,7 @@ def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None
       ConfigError: the run did not train this seed.
       UserError: there is no checkpoint, or it is damaged.
     """
-    config = config_lib.load(workdir)
+    config = run_dir.load(workdir)
     seed = config.seed if seed is None else seed
     if seed not in all_seeds(config):
         trained = ", ".join(map(str, all_seeds(config)))
@@ -157,7 +156,7 @@ def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None
 def export(trained: TrainedModel, folder: pathlib.Path) -> None:
     """Write config.json and the variables alone, without optimiser state, as one npz."""
     flat = flax.traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
-    write_atomically(folder / "config.json", config_lib.to_json(trained.config).encode())
+    write_atomically(folder / "config.json", run_dir.to_json(trained.config).encode())
     buffer = io.BytesIO()
     np.savez(buffer, step=trained.step, **flat)
     write_atomically(folder / _EXPORT, buffer.getvalue())

@@ -4,7 +4,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from ocgm import cli
+from ocgm.commands import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made, or gone on with.")
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
-    from ocgm.train import train  # After the processes have met: it may touch the devices.
+    from ocgm.training.loop import train  # After the processes have met: it may touch the devices.
 
     train(_CONFIG.value, cli.folder(_WORKDIR.value))
 

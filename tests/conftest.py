@@ -20,11 +20,13 @@ import pytest
 from absl import flags
 
 from configs import common
-from ocgm import train
 from ocgm.data import prepare
 from ocgm.inference import TrainedModel, load
+from ocgm.training import loop
 
 flags.FLAGS.mark_as_parsed()
+
+pytest_plugins = ["data_fixtures"]
 
 
 def pytest_report_header() -> str:
@@ -69,7 +71,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
 def reference_run(tiny_config, tmp_path_factory) -> pathlib.Path:
     """Folder of an uninterrupted run of the tiny config; tests must not change it."""
     folder = tmp_path_factory.mktemp("reference_run")
-    train.train(tiny_config(), folder)
+    loop.train(tiny_config(), folder)
     return folder
 
 

@@ -19,9 +19,8 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-from ocgm import config as config_lib
-from ocgm import sharding, train_state
-from ocgm.checkpoint import CheckpointStore
+from ocgm import run_dir, sharding
+from ocgm.training.checkpoint import CheckpointStore
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -37,7 +36,8 @@ class Result:
 
 def command(name: str, *arguments: object) -> Result:
     """Run `python -m ocgm.NAME ARGUMENTS` in this process, which saves its start."""
-    argv = [f"ocgm.{name}", *map(str, arguments)]
+    module = "ocgm.main" if name == "main" else f"ocgm.commands.{name}"
+    argv = [module, *map(str, arguments)]
     known = set(flags.FLAGS)
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -46,8 +46,8 @@ def command(name: str, *arguments: object) -> Result:
         contextlib.redirect_stderr(err),
     ):
         try:
-            sys.modules.pop(f"ocgm.{name}", None)
-            runpy.run_module(f"ocgm.{name}", run_name="__main__", alter_sys=True)
+            sys.modules.pop(module, None)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
             status = 0
         except SystemExit as exit_:
             status = exit_.code or 0
@@ -92,11 +92,11 @@ def write_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> pat
 
 def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
     """Everything in a run's newest checkpoint, or the one of `step`: host arrays by path, and data position."""
-    config = config_lib.load(workdir)
+    config = run_dir.load(workdir)
     mesh = sharding.make_mesh(config.mesh)
     with CheckpointStore(workdir) as checkpoints:
         step = checkpoints.steps()[-1] if step is None else step
-        restored = checkpoints.restore(train_state.abstract_state(config, mesh), step=step)
+        restored = checkpoints.restore(step.abstract_state(config, mesh), step=step)
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
     for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):

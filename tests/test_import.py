@@ -17,8 +17,8 @@ if "jax" in sys.modules:
 @pytest.mark.parametrize(
     "modules",
     [
-        "ocgm, ocgm.models, ocgm.losses, ocgm.metrics, ocgm.objectives, ocgm.inference",
-        "ocgm.describe, configs.genesis_v2_multi_dsprites",
+        "ocgm, ocgm.models, ocgm.losses, ocgm.evaluation.segmentation, ocgm.training.objectives, ocgm.inference",
+        "ocgm.commands.describe, configs.genesis_v2_multi_dsprites",
     ],
 )
 def test_import_is_light(modules):

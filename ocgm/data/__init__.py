@@ -13,7 +13,6 @@ _HOMES = {
     "train_iterator": "pipeline",
     "eval_batches": "pipeline",
     "DevicePrefetcher": "prefetch",
-    "load_images": "folder",
 }
 
 __all__ = list(_HOMES)

@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from ocgm.data import builders, resizing
-from ocgm.data.builders import SceneBuilder
 from ocgm.data.registry import get_spec
 from ocgm.data.storage import open_builder, prepare
+from ocgm.datasets.builders import base, resizing
+from ocgm.datasets.builders.base import SceneBuilder
 from ocgm.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -206,7 +206,7 @@ class _Fields:
         self._resized = ("image", "masks") if size < native else ()
         self._size = size
 
-    def _batch(self, records: builders.Records) -> Batch:
+    def _batch(self, records: base.Records) -> Batch:
         """Takes the nearest pixels of images and label maps; gives everything its declared type."""
         for field in self._resized:
             if field in records:
@@ -265,6 +265,6 @@ class _SceneMaker(_Fields):
         order = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
         return self._batch(jax.tree.map(lambda *p: np.concatenate(p)[order], *parts))
 
-    def _of_block(self, number: int) -> builders.Records:
+    def _of_block(self, number: int) -> base.Records:
         records = self._block(int(number))
         return {field: records[field] for field in self._features.keys()}

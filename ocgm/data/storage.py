@@ -18,8 +18,8 @@ from ocgm.errors import UserError
 from ocgm.files import exclusive
 
 if TYPE_CHECKING:
-    from ocgm.data.builders import SceneBuilder
-    from ocgm.data.from_files import FileBuilder
+    from ocgm.datasets.builders.base import SceneBuilder
+    from ocgm.datasets.builders.from_files import FileBuilder
 
 
 def data_dir(data_config: ConfigDict) -> pathlib.Path:
@@ -82,7 +82,7 @@ def check_source(builder: "FileBuilder", data_config: ConfigDict) -> None:
     Raises:
       DatasetMissingError: if one is not there.
     """
-    from ocgm.data.from_files import SourceError
+    from ocgm.datasets.builders.from_files import SourceError
 
     try:
         builder.source_files(source_dir(data_config))

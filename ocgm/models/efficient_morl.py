@@ -18,15 +18,15 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
+from ocgm.interop import torch_names
+from ocgm.interop.torch_names import Entry
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import torch_names
 from ocgm.modules.decoders import POSITIONED_DECODERS, fold_slots, positioned_decoder
 from ocgm.modules.distributions import standard_normal, variance_sigma
 from ocgm.modules.gru import GRU, DualGRU
 from ocgm.modules.layers import Dense, small_normal_init, zeros_and_ones
 from ocgm.modules.refinement import loss_weights, loss_with_gradient
 from ocgm.modules.slot_attention import PixelEncoder, attend
-from ocgm.modules.torch_names import Entry
 
 PRIORS = ("bottom_up", "reversed", "reversed++")
 _HIDDEN = 128

@@ -12,8 +12,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
+from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import gated, torch_names
+from ocgm.modules import gated
 from ocgm.modules.component_vae import ComponentVAE
 from ocgm.modules.distributions import sample_gaussian, standard_normal
 from ocgm.modules.mask_vae import MaskVAE

@@ -11,8 +11,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
+from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import gated, torch_names
+from ocgm.modules import gated
 from ocgm.modules.decoders import SpatialBroadcastDecoder, over_slots
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.mask_vae import MaskVAE

@@ -11,8 +11,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
+from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import ic_sbp, torch_names
+from ocgm.modules import ic_sbp
 from ocgm.modules.decoders import DeconvBroadcastDecoder, over_slots
 from ocgm.modules.distributions import posterior_parameters, sample_gaussian, standard_normal
 from ocgm.modules.layers import Conv, Dense, coordinates

@@ -17,8 +17,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
+from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import layers, torch_names
+from ocgm.modules import layers
 from ocgm.modules.decoders import fold_slots
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.layers import BroadcastConv, Conv, Dense, Initializer, sonnet_init

@@ -11,8 +11,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
+from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules import torch_names, unet
+from ocgm.modules import unet
 from ocgm.modules.component_vae import ComponentVAE
 from ocgm.modules.distributions import sample_gaussian, standard_normal
 from ocgm.modules.layers import Conv

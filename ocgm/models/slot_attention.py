@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.errors import InputError
+from ocgm.interop import torch_names
 from ocgm.models.base import Outputs
-from ocgm.modules import torch_names
+from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.modules.distributions import standard_normal, variance_sigma
 from ocgm.modules.gru import GRU
 from ocgm.modules.layers import Dense, zeros_and_ones
 from ocgm.modules.slot_attention import attend
-from ocgm.modules.slot_autoencoder import SlotAutoencoder
 
 
 class SlotAttention(SlotAutoencoder):

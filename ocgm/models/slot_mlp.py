@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax
 
 from ocgm.errors import InputError
+from ocgm.interop import torch_names
 from ocgm.models.base import Outputs
-from ocgm.modules import torch_names
+from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.modules.layers import Dense
-from ocgm.modules.slot_autoencoder import SlotAutoencoder
 
 # Side that the feature map is resized to.
 _SIDE = 8

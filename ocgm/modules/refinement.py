@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocgm.objectives import LossWeights
+from ocgm.training.objectives import LossWeights
 
 Tree = Any
 

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ocgm.data import builders, from_files, pictures
-from ocgm.data.downloads import Download
-from ocgm.data.from_files import SourceError
-from ocgm.data.progress import progress
+from ocgm.datasets.builders import base, from_files, pictures
+from ocgm.datasets.builders.downloads import Download
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.progress import progress
 
 VARIANTS = {"default": "Shelf and tote, split by scene."}
 
@@ -34,13 +34,13 @@ class Builder(from_files.FileBuilder):
         f"Unpack {_ARCHIVE} into the folder, which then has training/ENVIRONMENT/OBJECT/scene-NNNN."
     )
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (128, 64)
 
     def _features(self) -> tfds.features.FeaturesDict:
         names = ("environment", "object", "scene", "frame")
         factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -59,7 +59,7 @@ class Builder(from_files.FileBuilder):
             )
         return scenes
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         names = self.info.metadata
         names["environments"] = sorted({scene.parts[-3] for scene in files})
@@ -75,7 +75,7 @@ class Builder(from_files.FileBuilder):
         }
         return {split: self._records(split, part) for split, part in parts.items()}
 
-    def _records(self, split: str, scenes: Sequence[pathlib.Path]) -> Iterator[builders.Record]:
+    def _records(self, split: str, scenes: Sequence[pathlib.Path]) -> Iterator[base.Record]:
         frames = []
         for number, scene in enumerate(scenes):
             found = [(number, file) for file in sorted(scene.iterdir()) if _FRAME.match(file.name)]
@@ -86,14 +86,14 @@ class Builder(from_files.FileBuilder):
         label = f"{self.info.full_name} {split}"
         yield from progress(self._read_all(frames), count, label)
 
-    def _read_all(self, frames: Sequence[tuple[int, pathlib.Path]]) -> Iterator[builders.Record]:
+    def _read_all(self, frames: Sequence[tuple[int, pathlib.Path]]) -> Iterator[base.Record]:
         for number, file in frames:
             try:
                 yield self._record(number, file)
             except SourceError as error:
                 self.on_corrupt(error)
 
-    def _record(self, number: int, file: pathlib.Path) -> builders.Record:
+    def _record(self, number: int, file: pathlib.Path) -> base.Record:
         scene = file.parent
         frame = _FRAME.match(file.name)[1]
         picture = pictures.decode(file, str(file), (_WIDTH, _HEIGHT), "RGB")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
 from ocgm.datasets.apc_synthetic import scenes as scenes_lib
 from ocgm.datasets.apc_synthetic.objects import PRODUCTS
-from ocgm.rendering import render
+from ocgm.datasets.builders import base, generated
+from ocgm.datasets.rendering import render
 
 VARIANTS = {"default": "One object, on a shelf or in a tote, drawn here."}
 
@@ -22,7 +22,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "http://apc.cs.princeton.edu"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (128, 64)
     # Whole scenes: 2,000, 80 and 80.
     SIZES = (30_000, 1_200, 1_200)
@@ -38,7 +38,7 @@ class Builder(generated.GeneratedBuilder):
             "position": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
             "size": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
         }
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         names = self.info.metadata
@@ -46,7 +46,7 @@ class Builder(generated.GeneratedBuilder):
         names["objects"] = [product.name for product in PRODUCTS]
         return super()._split_generators(dl_manager)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(self.rng(split, index), _SCENES)
         side = self.image_size

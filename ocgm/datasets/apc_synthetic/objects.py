@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ocgm.rendering import Material, axis_rotation, shapes
+from ocgm.datasets.rendering import Material, axis_rotation, shapes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, multi_object, resizing
-from ocgm.data.multi_object import Part
-from ocgm.data.tfrecord import Field
+from ocgm.datasets.builders import base, multi_object, resizing
+from ocgm.datasets.builders.multi_object import Part
+from ocgm.datasets.builders.tfrecord import Field
 from ocgm.datasets.clevr_with_masks.preprocessing import PREPROCESSING
 
 VARIANTS = {
@@ -70,7 +70,7 @@ class Builder(multi_object.MultiObjectBuilder):
     )
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     PROTOCOLS = tuple(_PARTS)
     IMAGE_SIZES = (128, 96, 64)
     PARTS = _PARTS
@@ -81,11 +81,9 @@ class Builder(multi_object.MultiObjectBuilder):
 
     def _features(self) -> tfds.features.FeaturesDict:
         mask_size = len(PREPROCESSING[self.protocol].mask_pixels(self.image_size))
-        return builders.record_features(self.image_size, FACTORS, mask_size=mask_size)
+        return base.record_features(self.image_size, FACTORS, mask_size=mask_size)
 
-    def record(
-        self, form: multi_object.Form, example: multi_object.Example
-    ) -> builders.Record | None:
+    def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record | None:
         """See `MultiObjectBuilder`."""
         objects = multi_object.visible(example)
         fewest, most = NUM_OBJECTS[self.builder_config.variant]

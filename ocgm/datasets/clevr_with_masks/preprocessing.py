@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ocgm.data import resizing
+from ocgm.datasets.builders import resizing
 
 _CROP_SIDE = 192
 

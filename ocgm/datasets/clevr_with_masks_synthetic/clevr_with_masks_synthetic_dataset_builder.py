@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import (
     FACTORS,
     NUM_OBJECTS,
@@ -21,7 +21,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = Published.HOMEPAGE
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     PROTOCOLS = Published.PROTOCOLS
     IMAGE_SIZES = Published.IMAGE_SIZES
     SIZES = (20_000, 320, 320)
@@ -32,15 +32,13 @@ class Builder(generated.GeneratedBuilder):
             "camera": tfds.features.Tensor(shape=(3,), dtype=np.float32),
             "lights": tfds.features.Tensor(shape=(3, 3), dtype=np.float32),
         }
-        return builders.record_features(
-            self.image_size, {**FACTORS, **more}, mask_size=self._mask_size
-        )
+        return base.record_features(self.image_size, {**FACTORS, **more}, mask_size=self._mask_size)
 
     @property
     def _mask_size(self) -> int:
         return len(PREPROCESSING[self.protocol].mask_pixels(self.image_size))
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(
             self.rng(split, index), NUM_OBJECTS[self.builder_config.variant], self.BLOCK

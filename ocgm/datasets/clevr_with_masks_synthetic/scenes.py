@@ -12,9 +12,9 @@ import functools
 
 import numpy as np
 
-from ocgm import rendering
-from ocgm.data.generated import SceneArrays, uniform_integers
-from ocgm.rendering import shapes
+from ocgm.datasets import rendering
+from ocgm.datasets.builders.generated import SceneArrays, uniform_integers
+from ocgm.datasets.rendering import shapes
 
 MAX_OBJECTS = 10
 # Of the pictures that the published ones are cut out of.

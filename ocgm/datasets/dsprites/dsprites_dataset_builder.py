@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, from_files, sprite_scenes, sprites
-from ocgm.data.downloads import Download
-from ocgm.data.progress import progress
+from ocgm.datasets.builders import base, from_files
+from ocgm.datasets.builders.downloads import Download
+from ocgm.datasets.builders.progress import progress
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 VARIANTS = {"default": "White sprites on black."}
 
@@ -26,7 +27,7 @@ class Builder(from_files.FileBuilder, skip_registration=True):
     HOMEPAGE = "https://github.com/google-deepmind/dsprites-dataset"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Get {_STEM}.npz (or .hdf5, which needs h5py) from {HOMEPAGE}."
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
 
     def _features(self) -> tfds.features.FeaturesDict:
         return features()
@@ -40,7 +41,7 @@ class Builder(from_files.FileBuilder, skip_registration=True):
         hdf5 = folder / f"{_STEM}.hdf5"
         return [hdf5] if hdf5.is_file() else from_files.required(folder, [f"{_STEM}.npz"])
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         (path,) = files
         draw = sprite_scenes.real_sprites(path)
@@ -50,11 +51,11 @@ class Builder(from_files.FileBuilder, skip_registration=True):
 
     def _records(
         self, split: str, index: np.ndarray, draw: sprite_scenes.DrawSprites
-    ) -> Iterator[builders.Record]:
+    ) -> Iterator[base.Record]:
         count = self.most(split) or len(index)
         starts = range(0, min(count, len(index)), _BLOCK)
         blocks = (records(index[start : start + _BLOCK], draw) for start in starts)
-        single = (record for block in blocks for record in builders.rows(block))
+        single = (record for block in blocks for record in base.rows(block))
         return progress(single, min(count, len(index)), f"{self.info.full_name} {split}")
 
 
@@ -62,7 +63,7 @@ def features() -> tfds.features.FeaturesDict:
     """Returns the form of a record of one sprite."""
     number = tfds.features.Tensor(shape=(1,), dtype=np.float32)
     code = tfds.features.Tensor(shape=(1,), dtype=np.int32)
-    return builders.record_features(
+    return base.record_features(
         sprites.IMAGE_SIZE,
         {
             "sprite": code,
@@ -89,7 +90,7 @@ def _shuffled(count: int) -> np.ndarray:
     return np.argsort(bits ^ (bits >> np.uint64(31)), kind="stable")
 
 
-def records(index: np.ndarray, draw: sprite_scenes.DrawSprites) -> builders.Records:
+def records(index: np.ndarray, draw: sprite_scenes.DrawSprites) -> base.Records:
     """Returns the records of dSprites images, a dict of arrays [N, ...]."""
     masks = draw(index).astype(np.uint8)
     factors = sprites.factors_from_index(index)._asdict()

@@ -5,8 +5,9 @@ import functools
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated, sprite_scenes
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.dsprites import dsprites_dataset_builder as published
+from ocgm.datasets.sprites import sprite_scenes
 
 VARIANTS = {"default": "White sprites on black, drawn here."}
 
@@ -18,7 +19,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     # All there are: nine tenths, a twentieth and a twentieth.
     SIZES = (663_552, 36_864, 36_864)
     ENDLESS = False
@@ -30,7 +31,7 @@ class Builder(generated.GeneratedBuilder):
     def _indices(self) -> dict[str, np.ndarray]:
         return published.sprite_indices()
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         rows = slice(index * self.BLOCK, (index + 1) * self.BLOCK)
         return published.records(self._indices[split][rows], sprite_scenes.analytic_sprites)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ocgm.data import folder as folder_lib
-from ocgm.data.builders import SPLITS
-from ocgm.data.from_files import SourceError
-from ocgm.data.resizing import centred_pixels, pick
+from ocgm.datasets.builders import image_files as folder_lib
+from ocgm.datasets.builders.base import SPLITS
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.resizing import centred_pixels, pick
 from ocgm.errors import ImageError
 
 MAX_LABEL = 63

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from ocgm.data import builders, from_files, storage
-from ocgm.data import folder as folder_lib
-from ocgm.data.from_files import SourceError
-from ocgm.data.progress import progress
+from ocgm.data import storage
+from ocgm.datasets.builders import base, from_files
+from ocgm.datasets.builders import image_files as folder_lib
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.folder import contents as contents_lib
 from ocgm.errors import ImageError, UserError
 
@@ -22,7 +23,7 @@ _SMALLEST, _LARGEST = 8, 1024
 
 
 @dataclasses.dataclass(eq=False)
-class FolderConfig(builders.SceneConfig):
+class FolderConfig(base.SceneConfig):
     """One folder.
 
     Attributes:
@@ -77,9 +78,7 @@ class Builder(from_files.FileBuilder):
         if (self.data_path / "features.json").exists():
             return tfds.features.FeaturesDict.from_config(self.data_path)
         factors = {"file": tfds.features.Text()}
-        return builders.record_features(
-            self.image_size, factors, masks=self.builder_config.has_masks
-        )
+        return base.record_features(self.image_size, factors, masks=self.builder_config.has_masks)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The folder itself."""
@@ -97,7 +96,7 @@ class Builder(from_files.FileBuilder):
                 "with --config.data.variant"
             )
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         (folder,) = files
         contents = contents_lib.scan(folder)
@@ -112,12 +111,12 @@ class Builder(from_files.FileBuilder):
 
     def _records(
         self, split: str, folder: pathlib.Path, images: Sequence[str]
-    ) -> Iterator[builders.Record]:
+    ) -> Iterator[base.Record]:
         count = min(len(images), self.most(split) or len(images))
         label = f"{self.info.full_name} {split}"
         yield from progress(self._read_all(folder, images), count, label)
 
-    def _read_all(self, top: pathlib.Path, images: Sequence[str]) -> Iterator[builders.Record]:
+    def _read_all(self, top: pathlib.Path, images: Sequence[str]) -> Iterator[base.Record]:
         for image in images:
             try:
                 record = self._record(top, image)
@@ -126,7 +125,7 @@ class Builder(from_files.FileBuilder):
                 continue
             yield record
 
-    def _record(self, top: pathlib.Path, image: str) -> builders.Record:
+    def _record(self, top: pathlib.Path, image: str) -> base.Record:
         pixels, original = folder_lib.load_image(top / image, self.image_size)
         record = {
             "image": pixels,

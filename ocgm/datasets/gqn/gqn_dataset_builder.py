@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, from_files, pictures
-from ocgm.data.from_files import SourceError
-from ocgm.data.progress import progress
-from ocgm.data.resizing import nearest_pixels, pick
-from ocgm.data.tfrecord import Field, read_examples
+from ocgm.datasets.builders import base, from_files, pictures
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.progress import progress
+from ocgm.datasets.builders.resizing import nearest_pixels, pick
+from ocgm.datasets.builders.tfrecord import Field, read_examples
 
 VARIANTS = {"default": "Rooms of rooms_ring_camera, from the files that are there."}
 NUM_VIEWS = 10
@@ -48,7 +48,7 @@ class Builder(from_files.FileBuilder):
         f"{', '.join(_NEEDED.values())}."
     )
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (64, 32)
 
     def _features(self) -> tfds.features.FeaturesDict:
@@ -57,7 +57,7 @@ class Builder(from_files.FileBuilder):
             "view": tfds.features.Scalar(np.int32),
             "camera": tfds.features.Tensor(shape=(CAMERA_SIZE,), dtype=np.float32),
         }
-        return builders.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, factors, masks=False)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The files of all splits, by number."""
@@ -74,21 +74,21 @@ class Builder(from_files.FileBuilder):
             )
         return files
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         return {
             split: self._records(split, [file for file in files if _split_of(file) == split])
             for split in self.SPLITS
         }
 
-    def _records(self, split: str, files: Sequence[pathlib.Path]) -> Iterator[builders.Record]:
+    def _records(self, split: str, files: Sequence[pathlib.Path]) -> Iterator[base.Record]:
         scenes = itertools.count()
         records = itertools.chain.from_iterable(self._read_file(file, scenes) for file in files)
         count = NUM_VIEWS * _SCENES_PER_FILE * len(files)
         label = f"{self.info.full_name} {split}"
         return progress(records, min(count, self.most(split) or count), label)
 
-    def _read_file(self, file: pathlib.Path, scenes: Iterator[int]) -> Iterator[builders.Record]:
+    def _read_file(self, file: pathlib.Path, scenes: Iterator[int]) -> Iterator[base.Record]:
         examples = read_examples(file, _FIELDS, compressed=False, on_corrupt=self.on_corrupt)
         # Damaged records have a number too, so that a number always means the same scene.
         for index, (example, scene) in enumerate(zip(examples, scenes, strict=False)):

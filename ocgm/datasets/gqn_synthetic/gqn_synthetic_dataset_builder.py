@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
-from ocgm.data.resizing import nearest
+from ocgm.datasets.builders import base, generated
+from ocgm.datasets.builders.resizing import nearest
 from ocgm.datasets.gqn import gqn_dataset_builder as published
 from ocgm.datasets.gqn_synthetic import rooms as rooms_lib
-from ocgm.rendering import render, stack_scenes
+from ocgm.datasets.rendering import render, stack_scenes
 
 VARIANTS = {"default": "Rooms with one to three objects."}
 
@@ -19,7 +19,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = published.Builder.IMAGE_SIZES
     SIZES = (50_000, 1_000, 1_000)
     # Two rooms.
@@ -43,9 +43,9 @@ class Builder(generated.GeneratedBuilder):
             "lamp": tfds.features.Tensor(shape=(3,), dtype=np.float32),
             "target": tfds.features.Tensor(shape=(3,), dtype=np.float32),
         }
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         rng, num_views = self.rng(split, index), published.NUM_VIEWS
         num_rooms = self.BLOCK // num_views

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
-from ocgm.rendering import (
+from ocgm.datasets.builders.generated import uniform_integers
+from ocgm.datasets.rendering import (
     Body,
     Camera,
     Light,

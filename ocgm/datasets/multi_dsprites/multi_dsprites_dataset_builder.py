@@ -4,8 +4,9 @@ import functools
 
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated, sprite_scenes
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.multi_dsprites import scenes as scenes_lib
+from ocgm.datasets.sprites import sprite_scenes
 
 VARIANTS = {
     "plain": "Colours are independent.",
@@ -21,7 +22,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
     HOMEPAGE = "https://arxiv.org/abs/1907.13052"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     SIZES = tuple(scenes_lib.SPLIT_SIZES.values())
     ENDLESS = False  # The authors' scenes are one sequence of draws.
     USES_SPRITES = True
@@ -38,7 +39,7 @@ class Builder(generated.GeneratedBuilder):
     def _draw(self) -> sprite_scenes.DrawSprites:
         return sprite_scenes.sprite_source(self.builder_config.sprites_path)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         rows = slice(index * self.BLOCK, (index + 1) * self.BLOCK)
         return sprite_scenes.records(self._scenes[split][rows], self._draw)

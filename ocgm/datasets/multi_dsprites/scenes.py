@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ocgm.data import sprites
-from ocgm.data.sprite_scenes import Scenes
+from ocgm.datasets.sprites import sprites
+from ocgm.datasets.sprites.sprite_scenes import Scenes
 
 MAX_OBJECTS = 4
 SPLIT_SIZES = {"train": 50_000, "validation": 10_000, "test": 10_000}

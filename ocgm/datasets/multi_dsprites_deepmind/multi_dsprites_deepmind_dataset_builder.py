@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, multi_object
-from ocgm.data.tfrecord import Field
+from ocgm.datasets.builders import base, multi_object
+from ocgm.datasets.builders.tfrecord import Field
 
 VARIANTS = {
     "colored_on_grayscale": "2 to 5 sprites of random colours on grey.",
@@ -44,7 +44,7 @@ class Builder(multi_object.MultiObjectBuilder):
     )
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     PROTOCOLS = tuple(multi_object.SPRITE_PROTOCOLS)
     PARTS = multi_object.SPRITE_PROTOCOLS
     FOLDER = "multi_dsprites"
@@ -69,9 +69,9 @@ class Builder(multi_object.MultiObjectBuilder):
 
     def _features(self) -> tfds.features.FeaturesDict:
         background = tfds.features.Tensor(shape=(3,), dtype=np.uint8)
-        return builders.record_features(_SIDE, {**_FACTORS, "background_color": background})
+        return base.record_features(_SIDE, {**_FACTORS, "background_color": background})
 
-    def record(self, form: multi_object.Form, example: multi_object.Example) -> builders.Record:
+    def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:
         """See `MultiObjectBuilder`."""
         sprites = multi_object.visible(example)
         entities = multi_object.entity_map(form.planes(example))

@@ -6,9 +6,10 @@ import functools
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated, sprite_scenes, sprites
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.multi_dsprites_deepmind_synthetic import scenes as scenes_lib
 from ocgm.datasets.multi_dsprites_deepmind_synthetic import textures as textures_lib
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 VARIANTS = {name: variant.description for name, variant in scenes_lib.VARIANTS.items()}
 
@@ -20,7 +21,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     # Train and test as in the EfficientMORL paper; validation is as large as test.
     SIZES = (60_000, 320, 320)
     USES_SPRITES = True
@@ -33,7 +34,7 @@ class Builder(generated.GeneratedBuilder):
     def _draw(self) -> sprite_scenes.DrawSprites:
         return sprite_scenes.sprite_source(self.builder_config.sprites_path)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         rng, variant = self.rng(split, index), self.builder_config.variant
         scenes = scenes_lib.draw_scenes(rng, variant, self.BLOCK)

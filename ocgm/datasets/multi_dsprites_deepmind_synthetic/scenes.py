@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocgm.data import sprites
-from ocgm.data.generated import uniform_integers
-from ocgm.data.multi_object import to_bytes
-from ocgm.data.sprite_scenes import Scenes
+from ocgm.datasets.builders.generated import uniform_integers
+from ocgm.datasets.builders.multi_object import to_bytes
+from ocgm.datasets.sprites import sprites
+from ocgm.datasets.sprites.sprite_scenes import Scenes
 
 MAX_OBJECTS = 5
 

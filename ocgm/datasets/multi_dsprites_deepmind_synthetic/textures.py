@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
+from ocgm.datasets.builders.generated import uniform_integers
 
 PATTERNS = ("stripes", "checks", "dots")
 NUM_COLORS = 3

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, multi_object
+from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.objects_room import backgrounds
 
 VARIANTS = {"default": "Rooms with up to three objects; three more test sets."}
@@ -26,8 +26,8 @@ class Builder(multi_object.MultiObjectBuilder):
     )
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
-    SPLITS = (*builders.SPLITS, *(split for split in _ENTITIES if split != "train"))
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    SPLITS = (*base.SPLITS, *(split for split in _ENTITIES if split != "train"))
     PARTS = {"": multi_object.GENESIS}
     FOLDER = "objects_room"
 
@@ -37,9 +37,9 @@ class Builder(multi_object.MultiObjectBuilder):
     }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return builders.record_features(_SIDE, {}, background_parts=True)
+        return base.record_features(_SIDE, {}, background_parts=True)
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         mixed, *whole = files
         runs = self.runs(mixed, self.PARTS[""])
@@ -47,7 +47,7 @@ class Builder(multi_object.MultiObjectBuilder):
             runs |= self.runs(path, (multi_object.Part(split),))
         return runs
 
-    def record(self, form: multi_object.Form, example: multi_object.Example) -> builders.Record:
+    def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:
         """See `MultiObjectBuilder`."""
         image, entities = form.image(example), multi_object.entity_map(form.planes(example))
         num_parts = backgrounds.num_background_planes(image, entities, form.entities)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.objects_room.objects_room_dataset_builder import VARIANTS
 from ocgm.datasets.objects_room.objects_room_dataset_builder import Builder as Published
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
@@ -35,15 +35,15 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = Published.HOMEPAGE
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     SPLITS = Published.SPLITS
     SIZES = (50_000, 1_000, 1_000)
     BLOCK = 64
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return builders.record_features(scenes_lib.IMAGE_SIZE, _FACTORS, background_parts=True)
+        return base.record_features(scenes_lib.IMAGE_SIZE, _FACTORS, background_parts=True)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(self.rng(split, index), split, self.BLOCK)
         rendered = scenes_lib.render_scenes(scenes)

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from ocgm import rendering
-from ocgm.data.generated import SceneArrays, uniform_integers
-from ocgm.rendering import shapes
+from ocgm.datasets import rendering
+from ocgm.datasets.builders.generated import SceneArrays, uniform_integers
+from ocgm.datasets.rendering import shapes
 
 IMAGE_SIZE = 64
 MAX_OBJECTS = 6

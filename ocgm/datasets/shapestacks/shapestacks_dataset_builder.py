@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ocgm.data import builders, from_files, pictures
-from ocgm.data.downloads import Download
-from ocgm.data.from_files import SourceError
-from ocgm.data.progress import progress
-from ocgm.data.resizing import nearest_pixels, pick, pillow
+from ocgm.datasets.builders import base, from_files, pictures
+from ocgm.datasets.builders.downloads import Download
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.progress import progress
+from ocgm.datasets.builders.resizing import nearest_pixels, pick, pillow
 
 VARIANTS = {
     "default": "All towers, split at random.",
@@ -57,12 +57,12 @@ class Builder(from_files.FileBuilder):
         "folder, which then has splits/ and recordings/."
     )
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (64, 32, 128)
 
     def _features(self) -> tfds.features.FeaturesDict:
         factors = {name: tfds.features.Scalar(np.int32) for name in FACTORS}
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -97,7 +97,7 @@ class Builder(from_files.FileBuilder):
             )
         return files + stores
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         stores = files[len(_SPLIT_FILES) :]
         return {
@@ -130,7 +130,7 @@ class Builder(from_files.FileBuilder):
 
     def _records(
         self, split: str, scenarios: list[re.Match[str]], stores: Sequence[pathlib.Path]
-    ) -> Iterator[builders.Record]:
+    ) -> Iterator[base.Record]:
         total = NUM_CAMERAS * len(scenarios)
         label = f"{self.info.full_name} {split}"
         records = self._unnumbered(scenarios, stores)
@@ -138,7 +138,7 @@ class Builder(from_files.FileBuilder):
 
     def _unnumbered(
         self, scenarios: list[re.Match[str]], stores: Sequence[pathlib.Path]
-    ) -> Iterator[builders.Record]:
+    ) -> Iterator[base.Record]:
         for scene, scenario in enumerate(scenarios):
             factors = {name: int(value) for name, value in scenario.groupdict().items()}
             factors["stable"] = int(

@@ -14,16 +14,8 @@ import math
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
-from ocgm.datasets.shapestacks_synthetic.towers import (
-    CUBOID,
-    LYING_CYLINDER,
-    MAX_OBJECTS,
-    SPHERE,
-    STANDING_CYLINDER,
-    Towers,
-)
-from ocgm.rendering import (
+from ocgm.datasets.builders.generated import uniform_integers
+from ocgm.datasets.rendering import (
     Body,
     Camera,
     Light,
@@ -36,6 +28,14 @@ from ocgm.rendering import (
     make_scene,
     shapes,
     yaw,
+)
+from ocgm.datasets.shapestacks_synthetic.towers import (
+    CUBOID,
+    LYING_CYLINDER,
+    MAX_OBJECTS,
+    SPHERE,
+    STANDING_CYLINDER,
+    Towers,
 )
 
 # In the spirit of the published floors 1 to 6 and walls 1 to 6; three are on both lists.

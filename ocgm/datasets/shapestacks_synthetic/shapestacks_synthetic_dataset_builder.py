@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
+from ocgm.datasets.builders import base, generated
+from ocgm.datasets.rendering import render, stack_scenes
 from ocgm.datasets.shapestacks import shapestacks_dataset_builder as published
 from ocgm.datasets.shapestacks_synthetic import scenes as scenes_lib
 from ocgm.datasets.shapestacks_synthetic import towers as towers_lib
-from ocgm.rendering import render, stack_scenes
 
 # Share of towers that are of cuboids alone.
 _BLOCKS_SHARE = {"default": 0.5, "blocks_all": 1.0, "ccs_all": 0.0}
@@ -20,7 +20,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
     VARIANTS = published.VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = published.Builder.IMAGE_SIZES
     # Multiples of 16: whole towers.
     SIZES = (50_000, 1_600, 1_600)
@@ -39,9 +39,9 @@ class Builder(generated.GeneratedBuilder):
             name: tfds.features.Tensor(shape=(towers_lib.MAX_OBJECTS, *shape), dtype=dtype)
             for name, (shape, dtype) in per_object.items()
         }
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         rng = self.rng(split, index)
         num_towers = self.BLOCK // scenes_lib.NUM_CAMERAS

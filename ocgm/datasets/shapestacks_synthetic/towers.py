@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
+from ocgm.datasets.builders.generated import uniform_integers
 
 MAX_OBJECTS = 6
 MIN_OBJECTS = 2

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ocgm.data import builders, from_files, pictures
-from ocgm.data.from_files import SourceError
-from ocgm.data.progress import bytes_bar
-from ocgm.data.resizing import pillow
-from ocgm.data.tfrecord import Field, read_examples
+from ocgm.datasets.builders import base, from_files, pictures
+from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.progress import bytes_bar
+from ocgm.datasets.builders.resizing import pillow
+from ocgm.datasets.builders.tfrecord import Field, read_examples
 
 VARIANTS = {"default": "Demonstrations of lift_green and stack_green_on_red."}
 
@@ -40,13 +40,13 @@ class Builder(from_files.FileBuilder):
         f"Unpack {_ARCHIVES} of https://storage.googleapis.com/sketchy-data/ into the folder."
     )
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (128, 64)
 
     def _features(self) -> tfds.features.FeaturesDict:
         names = ("episode", "step", "camera", "crop")
         factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return builders.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, factors, masks=False)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The episodes, in the order of their names, wherever they lie in the folder."""
@@ -62,7 +62,7 @@ class Builder(from_files.FileBuilder):
             )
         return episodes
 
-    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[builders.Record]]:
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
         tenth = max(1, len(files) // 10)
         numbers = range(len(files))
@@ -75,14 +75,14 @@ class Builder(from_files.FileBuilder):
 
     def _records(
         self, split: str, numbers: Sequence[int], files: Sequence[pathlib.Path]
-    ) -> Iterator[builders.Record]:
+    ) -> Iterator[base.Record]:
         sizes = {number: files[number].stat().st_size for number in numbers}
         with bytes_bar(f"{self.info.full_name} {split}", sum(sizes.values())) as bar:
             for number, size in sizes.items():
                 yield from self._read_episode(number, files[number])
                 bar.update(size)
 
-    def _read_episode(self, number: int, file: pathlib.Path) -> Iterator[builders.Record]:
+    def _read_episode(self, number: int, file: pathlib.Path) -> Iterator[base.Record]:
         fields = {name: Field(bytes, (1,)) for name in _FIRST_ROW}
         steps = read_examples(file, fields, compressed=False, on_corrupt=self.on_corrupt)
         for step, example in enumerate(steps):

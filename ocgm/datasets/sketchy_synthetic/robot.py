@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ocgm.rendering import Body, Material, shapes, yaw
+from ocgm.datasets.rendering import Body, Material, shapes, yaw
 
 # Widest opening between the fingers.
 WIDEST = 0.085

@@ -11,10 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
-from ocgm.datasets.sketchy.sketchy_dataset_builder import CROPS
-from ocgm.datasets.sketchy_synthetic import robot, workplace
-from ocgm.rendering import (
+from ocgm.datasets.builders.generated import uniform_integers
+from ocgm.datasets.rendering import (
     Body,
     Camera,
     Material,
@@ -25,6 +23,8 @@ from ocgm.rendering import (
     stack_scenes,
     yaw,
 )
+from ocgm.datasets.sketchy.sketchy_dataset_builder import CROPS
+from ocgm.datasets.sketchy_synthetic import robot, workplace
 
 TASKS = ("lift_green", "stack_green_on_red")
 COLORS = ("red", "green", "blue")

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
+from ocgm.datasets.builders import base, generated
+from ocgm.datasets.rendering import render
 from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
-from ocgm.rendering import render
 
 VARIANTS = {"default": "A robot arm over three objects in a basket, drawn here."}
 
@@ -20,7 +20,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/deepmind-research/tree/master/sketchy"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     IMAGE_SIZES = (128, 64)
     # Whole episodes: 360, 20 and 20.
     SIZES = (20_160, 1_120, 1_120)
@@ -41,9 +41,9 @@ class Builder(generated.GeneratedBuilder):
             "position": tfds.features.Tensor(shape=(_OBJECTS, 3), dtype=np.float32),
             "yaw": tfds.features.Tensor(shape=(_OBJECTS,), dtype=np.float32),
         }
-        return builders.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, factors)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         episode = scenes_lib.draw_episode(self.rng(split, index))
         side = self.image_size

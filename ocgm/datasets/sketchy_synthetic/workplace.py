@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
+from ocgm.datasets.rendering import Body, Camera, Light, Material, axis_rotation, crop, shapes, yaw
 from ocgm.datasets.sketchy.sketchy_dataset_builder import CROPS
-from ocgm.rendering import Body, Camera, Light, Material, axis_rotation, crop, shapes, yaw
 
 # Fitted: edges of the basket's square rim and floor, and how deep the floor lies.
 RIM, FLOOR, DEPTH = 0.68, 0.51, 0.07

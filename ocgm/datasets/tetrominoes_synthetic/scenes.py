@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from ocgm.data.generated import uniform_integers
+from ocgm.datasets.builders.generated import uniform_integers
 
 IMAGE_SIZE = 35
 NUM_PIECES = 3

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ocgm.data import builders, generated
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
 
 VARIANTS = {"default": "Three pieces on black, drawn here."}
@@ -16,7 +16,7 @@ class Builder(generated.GeneratedBuilder):
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     VARIANTS = VARIANTS
-    BUILDER_CONFIGS = builders.standard_configs(VARIANTS)
+    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
     # Train and test as in the EfficientMORL paper; validation is as large as test.
     SIZES = (60_000, 320, 320)
 
@@ -25,9 +25,9 @@ class Builder(generated.GeneratedBuilder):
         per_piece = tfds.features.Tensor(shape=(pieces,), dtype=np.int32)
         color = tfds.features.Tensor(shape=(pieces, 3), dtype=np.uint8)
         factors = {"x": per_piece, "y": per_piece, "shape": per_piece, "color": color}
-        return builders.record_features(scenes_lib.IMAGE_SIZE, factors)
+        return base.record_features(scenes_lib.IMAGE_SIZE, factors)
 
-    def block(self, split: str, index: int) -> builders.Records:
+    def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(self.rng(split, index), self.BLOCK)
         return {

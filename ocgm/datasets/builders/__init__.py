@@ -1,0 +1,1 @@
+"""Base classes and file formats that dataset builders share."""

@@ -1,0 +1,261 @@
+"""What the readers of DeepMind's multi-object files share: their records, and who gets which.
+
+A file is a compressed TFRecord file. A record has `image`, a binary plane of `mask` for each entity
+(entity 0 is the background; where an entity is hidden or there is none its plane is empty), and the
+`factors` of the entities, if any.
+"""
+
+import abc
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.datasets.builders import base, from_files, tfrecord
+from ocgm.datasets.builders.downloads import Download
+from ocgm.datasets.builders.progress import progress
+
+BUCKET = "https://storage.googleapis.com/multi-object-datasets"
+
+# Decoded features of one record of a file.
+Example = dict[str, Any]
+
+
+# ---- the form of a file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the records of a file look like.
+
+    Attributes:
+      entities: number n of planes.
+      height: of the images in pixels.
+      width: of the images in pixels.
+      channels: of the images; one channel becomes three equal ones.
+      planes_last: whether masks are [H, W, n, 1] and not [n, H, W, 1].
+      factors: dtype of each factor, and the shape of one entity's.
+    """
+
+    entities: int
+    height: int
+    width: int
+    channels: int = 3
+    planes_last: bool = False
+    factors: Mapping[str, tfrecord.Field] = dataclasses.field(default_factory=dict)
+
+    def fields(self) -> dict[str, tfrecord.Field]:
+        """Returns the features to be read."""
+        sides = (self.height, self.width)
+        mask = (*sides, self.entities) if self.planes_last else (self.entities, *sides)
+        return {
+            "image": tfrecord.Field(np.uint8, (*sides, self.channels)),
+            "mask": tfrecord.Field(np.uint8, (*mask, 1)),
+            **{
+                name: tfrecord.Field(factor.dtype, (self.entities, *factor.shape))
+                for name, factor in self.factors.items()
+            },
+        }
+
+    def image(self, example: Example) -> np.ndarray:
+        """Returns uint8 [H, W, 3]."""
+        image = example["image"]
+        return image if self.channels == 3 else np.repeat(image, 3, axis=-1)
+
+    def planes(self, example: Example) -> np.ndarray:
+        """Returns uint8 [n, H, W], 0 or 255."""
+        planes = example["mask"][..., 0]
+        return np.moveaxis(planes, -1, 0) if self.planes_last else planes
+
+
+# ---- from entities to objects
+
+
+def entity_map(planes: np.ndarray) -> np.ndarray:
+    """Returns the entity that each pixel belongs to.
+
+    In the published files the planes are a partition. Were they not, a pixel in several planes would
+    go to the last of them, and one in no plane to entity 0, the background.
+
+    Args:
+      planes: uint8 [n, H, W], 0 or 255.
+
+    Returns:
+      uint8 [H, W].
+    """
+    entities = np.arange(len(planes), dtype=np.uint8)
+    return np.minimum(planes, entities[:, None, None]).max(axis=0)
+
+
+def label_map(entities: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Returns uint8 [H, W]: i + 1 where the entity is `objects[i]`, 0 elsewhere.
+
+    Args:
+      entities: uint8 [H, W].
+      objects: int [m], entities that are objects.
+    """
+    labels = np.zeros(256, np.uint8)
+    labels[objects] = np.arange(1, len(objects) + 1)
+    return labels[entities]
+
+
+def visible(example: Example) -> np.ndarray:
+    """Returns int [m], the entities but the background that exist, by the factor `visibility`."""
+    return np.flatnonzero(example["visibility"][1:]) + 1
+
+
+def object_factors(
+    example: Example, features: Mapping[str, tfds.features.Tensor], objects: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns those rows of the factors that are of the objects, padded with zeros.
+
+    Args:
+      example: factors [n, ...] of n entities.
+      features: shape and type of each factor wanted.
+      objects: int [m], entities that are objects.
+    """
+    factors = {}
+    for name, feature in features.items():
+        factors[name] = np.zeros(feature.shape, feature.np_dtype)
+        factors[name][: len(objects)] = example[name][objects]
+    return factors
+
+
+def to_bytes(color: np.ndarray) -> np.ndarray:
+    """Turns colours in [0, 1] into the uint8 values that pixels of that colour have."""
+    # What is behind the point is cut off in the files.
+    return (255 * color.astype(np.float64)).astype(np.uint8)
+
+
+# ---- splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A run of a file's records.
+
+    Attributes:
+      split: what it is used for.
+      scanned: number of records; None for up to the end, or until enough are kept.
+      kept: most records of them to keep of those that belong to the variant; None for all.
+    """
+
+    split: str
+    scanned: int | None = None
+    kept: int | None = None
+
+
+# Runs of a file in their order, by protocol.
+Protocols = Mapping[str, tuple[Part, ...]]
+
+GENESIS = (Part("test", scanned=10_000), Part("validation", scanned=10_000), Part("train"))
+
+# Those papers have no validation images; these come from behind the test images.
+SPRITE_PROTOCOLS: Protocols = {
+    "efficient_morl": (
+        Part("train", scanned=60_000),
+        Part("test", scanned=320),
+        Part("validation", scanned=320),
+    ),
+    "genesis": GENESIS,
+}
+
+
+def _take(
+    path: pathlib.Path, records: Iterator[base.Record | None], part: Part, exact: bool
+) -> Iterator[base.Record]:
+    """Yields the records of a part, those that are not None, and leaves the iterator behind it.
+
+    Raises:
+      SourceError: if the file ends before: at all if `exact`, else before the first record.
+    """
+    kept = 0
+    for scanned in itertools.count():
+        if part.scanned == scanned or part.kept == kept:
+            return
+        try:
+            record = next(records)
+        except StopIteration:
+            break
+        if record is not None:
+            kept += 1
+            yield record
+    open_ended = part.scanned is None and part.kept is None
+    if not kept or (exact and not open_ended):
+        raise from_files.SourceError(
+            f"{path} has too few records: it ends after {kept} of split '{part.split}'. Get the "
+            "whole file; or if it is meant to be a part of it, say with num_examples how many "
+            "records train, validation and test are to have"
+        )
+
+
+# ---- builder
+
+
+class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
+    """Writes the records of one of DeepMind's files; a subclass says what they are.
+
+    The splits are runs of the file. Where they begin is up to the protocol, so that a record is in
+    the same split whatever else a config says, with one exception: under `num_examples` each run is
+    only that long, and the next one follows at once. So little of a large file has to be read, and
+    a file with a few records will do; but such a config's test records may be training records of
+    the standard one.
+
+    Attributes:
+      FOLDER: folder of the bucket with the files.
+      PARTS: runs of records by protocol, or all at '' where there is one only.
+      FILTERS: whether `record` leaves records out.
+    """
+
+    FOLDER: ClassVar[str]
+    PARTS: ClassVar[Protocols]
+    FILTERS: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def forms(self) -> Mapping[str, Form]:
+        """What the records of each file look like, by the name of the file."""
+
+    @abc.abstractmethod
+    def record(self, form: Form, example: Example) -> base.Record | None:
+        """Returns the record of a scene; None if the scene does not belong to the variant."""
+
+    def downloads(self) -> tuple[Download, ...]:
+        """See `FileBuilder`."""
+        return tuple(Download(url=f"{BUCKET}/{self.FOLDER}/{name}") for name in self.forms)
+
+    def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """See `FileBuilder`."""
+        return from_files.required(folder, self.forms)
+
+    def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
+        """See `FileBuilder`."""
+        (path,) = files
+        return self.runs(path, self.PARTS[self.protocol])
+
+    def runs(self, path: pathlib.Path, parts: Sequence[Part]) -> dict[str, Iterator[base.Record]]:
+        """Returns the records of each part of a file, by split."""
+        form = self.forms[path.name]
+        limited = bool(self.builder_config.num_examples)
+        if limited:
+            parts = [Part(part.split, kept=self.most(part.split)) for part in parts]
+        sizes = [part.kept or (None if self.FILTERS else part.scanned) for part in parts]
+        # Where the end is known, it is not the end of the file.
+        counted = None not in sizes
+        examples = tfrecord.read_examples(
+            path,
+            form.fields(),
+            compressed=True,
+            on_corrupt=self.on_corrupt,
+            label="" if counted else f"{self.info.full_name} {path.name}",
+        )
+        records = (example and self.record(form, example) for example in examples)
+        runs = {part.split: _take(path, records, part, exact=not limited) for part in parts}
+        if counted:
+            for (split, run), size in zip(runs.items(), sizes, strict=True):
+                runs[split] = progress(run, size, f"{self.info.full_name} {split}")
+        return runs

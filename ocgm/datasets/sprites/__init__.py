@@ -1,0 +1,1 @@
+"""dSprites shapes and scenes of them."""

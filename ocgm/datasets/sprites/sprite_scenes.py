@@ -1,0 +1,201 @@
+"""Scenes of flat dSprites and what they look like; both kinds of Multi-dSprites are such scenes."""
+
+import dataclasses
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ocgm.datasets.builders.base import Records, record_features
+from ocgm.datasets.builders.generated import SceneArrays
+from ocgm.datasets.sprites import sprites
+from ocgm.errors import UserError
+
+# Turns indices [N] of the dSprites file into bool [N, 64, 64].
+DrawSprites = Callable[[np.ndarray], np.ndarray]
+
+# Images of the dSprites file that are read at once.
+_READ_IMAGES = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes(SceneArrays):
+    """Random choices of N scenes of at most K objects; later ones are in front of earlier ones.
+
+    Attributes:
+      background: uint8 [N, 3], RGB.
+      num_objects: int32 [N], 1 to K, fully covered objects included.
+      sprite: int32 [N, K], index of each object's sprite in the dSprites file; -1 is padding.
+      color: uint8 [N, K, 3], RGB of each object.
+    """
+
+    background: np.ndarray
+    num_objects: np.ndarray
+    sprite: np.ndarray
+    color: np.ndarray
+
+    @property
+    def palette(self) -> np.ndarray:
+        """uint8 [N, 1 + K, 3], the colours in the order of the labels: background first."""
+        return np.concatenate([self.background[:, None], self.color], axis=1)
+
+
+def sprite_source(path: str | os.PathLike) -> DrawSprites:
+    """Returns the sprites of the dSprites file, or if `path` is '' those drawn from formulas."""
+    return real_sprites(path) if path else analytic_sprites
+
+
+def analytic_sprites(index: np.ndarray) -> np.ndarray:
+    """Draws the sprites of an index array [N] into bool [N, 64, 64]."""
+    return sprites.render_sprites(*sprites.factors_from_index(index))
+
+
+def real_sprites(path: str | os.PathLike) -> DrawSprites:
+    """Reads the sprites of the dSprites file.
+
+    The file is read as a stream and kept at one bit a pixel (380 MB instead of 3 GB).
+
+    Args:
+      path: `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or `.hdf5`, which needs h5py.
+
+    Returns:
+      A function like `analytic_sprites`.
+
+    Raises:
+      UserError: if the file is missing or is not the dSprites file.
+    """
+    is_hdf5 = os.fspath(path).endswith((".hdf5", ".h5"))
+    count, side = sprites.NUM_SPRITES, sprites.IMAGE_SIZE
+    packed = np.empty((count, side * side // 8), np.uint8)
+    try:
+        start = 0
+        for images in (_hdf5_images if is_hdf5 else _npz_images)(path, (count, side, side)):
+            stop = start + len(images)
+            packed[start:stop] = np.packbits(images.reshape(len(images), -1), axis=1)
+            start = stop
+    except FileNotFoundError as error:
+        raise UserError(f"no dSprites file at {path}") from error
+    except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is not the dSprites {'hdf5' if is_hdf5 else 'npz'} file, or is damaged: "
+            f"expected an entry 'imgs' of shape {(count, side, side)} and type uint8 ({error})"
+        ) from error
+
+    def lookup(index: np.ndarray) -> np.ndarray:
+        return np.unpackbits(packed[index], axis=1).reshape(-1, side, side).astype(bool)
+
+    return lookup
+
+
+def _npz_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yields the images of an npz file, some at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran_order, dtype = read_header(stream)
+        if shape != expected or dtype != np.uint8 or fortran_order:
+            raise ValueError(f"found shape {shape} and type {dtype}")
+        for start in range(0, shape[0], _READ_IMAGES):
+            count = min(_READ_IMAGES, shape[0] - start)
+            data = stream.read(count * shape[1] * shape[2])
+            yield np.frombuffer(data, np.uint8).reshape(count, *shape[1:])
+
+
+def _hdf5_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yields the images of an hdf5 file, some at a time."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs h5py: pip install 'ocgm[hdf5]', or take the npz file"
+        ) from error
+    with h5py.File(path) as file:
+        images = file["imgs"]
+        if images.shape != expected or images.dtype != np.uint8:
+            raise ValueError(f"found shape {images.shape} and type {images.dtype}")
+        for start in range(0, len(images), _READ_IMAGES):
+            yield images[start : start + _READ_IMAGES]
+
+
+def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[str, np.ndarray]:
+    """Paints scenes.
+
+    Args:
+      scenes: N scenes.
+      draw: turns sprite indices [M] into bool [M, 64, 64].
+
+    Returns:
+      `image` uint8 [N, 64, 64, 3]; `masks` uint8 [N, 64, 64], 0 is background and 1 to K the
+      objects in the order of painting; `visibility` float32 [N, K], the part of each object's
+      pixels that no later object covers, 0 for padding.
+    """
+    n, max_objects = scenes.sprite.shape
+    masks = np.zeros((n, sprites.IMAGE_SIZE, sprites.IMAGE_SIZE), np.uint8)
+    area = np.ones((n, max_objects))
+    for k in range(max_objects):
+        rows = np.flatnonzero(scenes.sprite[:, k] >= 0)
+        shapes = draw(scenes.sprite[rows, k])
+        masks[rows] = np.where(shapes, np.uint8(k + 1), masks[rows])
+        area[rows, k] = shapes.sum((1, 2))
+    visible = [(masks == k + 1).sum((1, 2)) for k in range(max_objects)]
+    return {
+        "image": scenes.palette[np.arange(n)[:, None, None], masks],
+        "masks": masks,
+        "visibility": (np.stack(visible, axis=-1) / area).astype(np.float32),
+    }
+
+
+def features(
+    max_objects: int, **more_factors: tfds.features.FeatureConnector
+) -> tfds.features.FeaturesDict:
+    """What `records` returns, of one scene, and further factors."""
+
+    def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
+        return tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
+
+    return record_features(
+        sprites.IMAGE_SIZE,
+        {
+            "sprite": per_object(np.int32),
+            "shape": per_object(np.int32),
+            "scale": per_object(np.float32),
+            "orientation": per_object(np.float32),
+            "x": per_object(np.float32),
+            "y": per_object(np.float32),
+            "color": per_object(np.uint8, 3),
+            "visibility": per_object(np.float32),
+            "background_color": tfds.features.Tensor(shape=(3,), dtype=np.uint8),
+            **more_factors,
+        },
+    )
+
+
+def records(scenes: Scenes, draw: DrawSprites) -> Records:
+    """Paints N scenes and returns their records, a dict of arrays [N, ...]."""
+    rendered = render_scenes(scenes, draw)
+    present = scenes.sprite >= 0
+    flat = sprites.factors_from_index(np.where(present, scenes.sprite, 0).ravel())
+    factors = {
+        name: np.where(present, values.reshape(present.shape), 0).astype(np.float32)
+        for name, values in flat._asdict().items()
+    }
+    # As in DeepMind's Multi-dSprites: 1 square, 2 ellipse, 3 heart, 0 padding.
+    factors["shape"] = np.where(present, factors["shape"] + 1, 0).astype(np.int32)
+    return {
+        "image": rendered["image"],
+        "masks": rendered["masks"],
+        "num_objects": scenes.num_objects,
+        "factors": {
+            **factors,
+            "sprite": scenes.sprite,
+            "color": scenes.color,
+            "visibility": rendered["visibility"],
+            "background_color": scenes.background,
+        },
+    }

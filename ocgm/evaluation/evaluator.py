@@ -1,0 +1,169 @@
+"""Evaluation on held-out images; knows models by their contract."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from ocgm import models, sharding
+from ocgm.data import eval_batches, registry
+from ocgm.datasets.builders import resizing
+from ocgm.evaluation import segmentation
+from ocgm.models.base import Outputs
+from ocgm.plots import figures
+from ocgm.training.step import image_to_float, stream_keys
+
+
+class Evaluator:
+    """Means of errors and segmentation metrics over held-out images.
+
+    Segmentation metrics of the inferred masks have plain names (`ari_fg`, `msc_fg`, ...), those of the decoded masks
+    end in `_decoded`. Latents and seed scores are sampled, as in the papers, from keys that depend on the seed and the
+    batch only.
+
+    Args:
+      model: any model of the contract.
+      dataset: the dataset's name, for its number of labels.
+      mesh: devices to run on.
+      num_figure_images: how many of the first images' outputs to keep for pictures.
+      model_options: keyword arguments for the model's call, such as `num_slots` or `dynamic_slots`.
+
+    Raises:
+      InputError: the model has no such option.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: str,
+        mesh: jax.sharding.Mesh,
+        num_figure_images: int = 8,
+        model_options: dict[str, Any] | None = None,
+    ):
+        models.check_options(model, model_options or {})
+        self._model, self._options = model, model_options or {}
+        self._spec = registry.get_spec(dataset)
+        self._mesh = mesh
+        self._num_figure_images = num_figure_images
+        self._step = jax.jit(self._evaluate_batch, out_shardings=sharding.replicated(mesh))
+
+    def run(
+        self, variables: dict[str, Any], batches: Iterable[dict[str, np.ndarray]], seed: int = 0
+    ) -> tuple[dict[str, float], dict[str, np.ndarray], Outputs]:
+        """Evaluate.
+
+        Args:
+          variables: the model's variables.
+          batches: host batches with `image`, `masks` and `valid`.
+          seed: of the latents.
+
+        Returns:
+          Mean of each metric over the valid images; the first images with their true masks; the model's outputs for
+          them (host arrays).
+        """
+        batch_sharding = sharding.batch_sharding(self._mesh)
+        # Far from the keys of the training steps, which are folded in from 0 up.
+        key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
+        totals, first, outputs = None, None, None
+        for i, batch in enumerate(batches):
+            if "masks" in batch:
+                segmentation.check_labels(batch["masks"], self._spec.max_objects + 1)
+            on_device = {
+                name: jax.make_array_from_process_local_data(batch_sharding, array)
+                for name, array in batch.items()
+            }
+            sums, figure_batch, figure_outputs = self._step(
+                variables, on_device, jax.random.fold_in(key, i)
+            )
+            totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+            if first is None:
+                first, outputs = jax.device_get((figure_batch, figure_outputs))
+        totals = jax.device_get(totals)
+        count = totals.pop("count")
+        return {name: float(total / count) for name, total in totals.items()}, first, outputs
+
+    def _evaluate_batch(self, variables, batch, key):
+        # As in the train step: whole parameters, and only the batch is split.
+        variables = jax.lax.with_sharding_constraint(variables, sharding.replicated(self._mesh))
+        images = image_to_float(batch["image"])
+        outputs = self._model.apply(
+            variables, images, train=False, rngs=stream_keys(key), **self._options
+        )
+        per_image = {
+            "reconstruction_error": outputs.reconstruction_error,
+            "reconstruction_error_per_element": outputs.reconstruction_error / images[0].size,
+            "mean_squared_error": jnp.mean(
+                jnp.square(outputs.reconstruction - images), axis=(1, 2, 3)
+            ),
+            "kl": sum(
+                jnp.sum(term, axis=tuple(range(1, term.ndim))) for term in outputs.kl.values()
+            ),
+            "slots_used": jnp.sum(outputs.active_slots, axis=1),
+        }
+        if "masks" in batch:
+            labels = self._spec.max_objects + 1
+            kinds = {"": outputs.log_masks, "_decoded": outputs.log_masks_decoded}
+            for suffix, log_masks in kinds.items():
+                if log_masks is None:
+                    continue
+                log_masks = segmentation.resize_log_masks(log_masks, batch["masks"].shape[1])
+                scores = segmentation.segmentation_metrics(log_masks, batch["masks"], labels)
+                per_image |= {f"{name}{suffix}": score for name, score in scores.items()}
+        valid = batch["valid"]
+        sums = {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in per_image.items()}
+        sums["count"] = jnp.sum(valid)
+        first = {name: batch[name] for name in ("image", "masks") if name in batch}
+        return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
+
+
+def evaluate(
+    model: nn.Module,
+    variables: dict[str, Any],
+    data: ml_collections.ConfigDict,
+    *,
+    split: str = "test",
+    num_images: int = 320,
+    batch_size: int = 32,
+    seed: int = 0,
+    model_options: dict[str, Any] | None = None,
+) -> tuple[dict[str, float], Image.Image]:
+    """Metrics of a model on the first images of a split, on all devices, and a picture of some.
+
+    Args:
+      model, variables: a model of the contract and its variables.
+      data: config.data of an experiment.
+      split: "train", "validation" or "test".
+      num_images: number of images; 320 is the papers' protocol.
+      batch_size: images at a time.
+      seed: of the latents.
+      model_options: keyword arguments for the model's call.
+    """
+    evaluator = Evaluator(model, data.name, sharding.make_mesh(), model_options=model_options)
+    batches = eval_batches(data, split, batch_size, num_images)
+    scores, images, outputs = evaluator.run(variables, batches, seed)
+    return scores, evaluation_figure(images, outputs)
+
+
+def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.Image:
+    """Inputs beside reconstructions, true and inferred masks, and every slot's part.
+
+    Args:
+      batch: `image` uint8 [B, H, W, 3] and, if there are true masks, `masks` [B, S, S].
+      outputs: host arrays.
+    """
+    masks = batch.get("masks")
+    if masks is not None:
+        masks = resizing.nearest(masks, batch["image"].shape[1])
+    return figures.reconstruction_figure(
+        batch["image"] / np.float32(255),
+        outputs.reconstruction,
+        outputs.log_masks,
+        outputs.components,
+        outputs.log_masks_decoded,
+        masks,
+    )

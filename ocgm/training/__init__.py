@@ -1,0 +1,1 @@
+"""Training: the loop, its step, optimizers, objectives and checkpoints."""

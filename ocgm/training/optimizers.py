@@ -1,0 +1,104 @@
+"""Optimisers by config: the objective that owns beta, gradient clipping, and Adam, RMSprop or Muon."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from optax.contrib import MuonDimensionNumbers, muon
+
+from ocgm.errors import ConfigError
+from ocgm.training import objectives
+
+_MUON_LARGEST_DENSE_SIDE = 64
+
+
+def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
+    """Linear warm-up over `warmup_steps`, times the decay that `decay` names.
+
+    "constant"; "cosine" to zero at step `decay_steps`, from step `decay_begin` on or, where that is 0, from the end of
+    the warm-up; "exponential": `decay_rate` per `decay_steps`, smoothly, from step `decay_begin` on.
+
+    Raises:
+      ConfigError: unknown decay, one without `decay_steps`, or a cosine that does not end after it begins.
+    """
+    if config.decay not in ("constant", "cosine", "exponential"):
+        raise ConfigError(
+            f"config.optimizer.decay={config.decay!r} is not 'constant', 'cosine' or 'exponential'."
+        )
+    if config.decay != "constant" and config.decay_steps < 1:
+        raise ConfigError(
+            f"config.optimizer.decay={config.decay!r} needs config.optimizer.decay_steps, which is"
+            f" {config.decay_steps}."
+        )
+    if config.decay == "exponential":
+        return _warmup_exponential(config)
+    warmup = optax.constant_schedule(config.learning_rate)
+    if config.warmup_steps:
+        warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    if config.decay == "constant":
+        return warmup
+    begin = config.decay_begin or config.warmup_steps
+    if not config.warmup_steps <= begin < config.decay_steps:
+        raise ConfigError(
+            f"config.optimizer: cosine decay from step {begin} to step decay_steps={config.decay_steps} must come after"
+            f" the warm-up of {config.warmup_steps} steps and last at least one."
+        )
+    cosine = optax.cosine_decay_schedule(config.learning_rate, config.decay_steps - begin)
+    return optax.join_schedules([warmup, cosine], [begin])
+
+
+def _warmup_exponential(config: ml_collections.ConfigDict) -> optax.Schedule:
+    # Not optax's: there the decay begins where the warm-up ends, here both may run at once.
+    decay = optax.exponential_decay(
+        config.learning_rate, config.decay_steps, config.decay_rate, config.decay_begin
+    )
+    if not config.warmup_steps:
+        return decay
+    return lambda step: decay(step) * jnp.minimum(1.0, step / config.warmup_steps)
+
+
+def build(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtraArgs:
+    """The optimiser of a whole experiment `config`; its state holds the objective's beta.
+
+    Raises:
+      ConfigError: unknown optimiser or objective.
+    """
+    settings = config.optimizer
+    schedule = learning_rate_schedule(settings)
+    if settings.name == "adam":
+        rule = optax.adam(schedule, settings.b1)
+    elif settings.name == "rmsprop":
+        # PyTorch's defaults.
+        rule = optax.rmsprop(schedule, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+    elif settings.name == "muon":
+        # One rate for both: at 0.2 Muon's updates have about the size of Adam's (Liu et al. 2025, arXiv:2502.16982);
+        # twice that learned sooner.
+        rule = muon(
+            schedule,
+            adam_b1=settings.b1,
+            muon_weight_dimension_numbers=_muon_matrices,
+            consistent_rms=0.4,
+        )
+    else:
+        raise ConfigError(
+            f"config.optimizer.name={settings.name!r} is not 'adam', 'rmsprop' or 'muon'."
+        )
+    clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
+    objective = objectives.build(config.objective, config.data.image_size)
+    return optax.chain(objective, clip, rule)
+
+
+def _muon_matrices(params: optax.Params) -> optax.Params:
+    """Which parameters Muon moves, as matrices from inputs to outputs; Adam moves those that are None.
+
+    The time to orthogonalise a matrix grows with the square of its smaller side. Large dense kernels are left to Adam:
+    those of a U-Net's bottleneck and an LSTM would make a step of the quickstart more than a third longer.
+    """
+
+    def matrix(leaf: jax.Array) -> MuonDimensionNumbers | None:
+        rank = jnp.ndim(leaf)
+        if rank < 2 or (rank == 2 and min(leaf.shape) > _MUON_LARGEST_DENSE_SIDE):
+            return None
+        return MuonDimensionNumbers(tuple(range(rank - 1)), (rank - 1,))
+
+    return jax.tree.map(matrix, params)

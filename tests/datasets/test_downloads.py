@@ -1,0 +1,461 @@
+"""Downloads from a server on this machine that breaks in all the ways that servers do."""
+
+import bz2
+import errno
+import gzip
+import hashlib
+import io
+import os
+import pathlib
+import stat
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from download_server import running
+
+from ocgm.datasets.builders import downloads
+from ocgm.datasets.builders.downloads import Download, fetch, unfinished, unpack
+from ocgm.errors import UserError
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server():
+    with running(CONTENT) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(downloads, "_FIRST_WAIT", 0.0)
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+    return tmp_path / "downloads" / "some"
+
+
+@pytest.fixture
+def pins(tmp_path) -> pathlib.Path:
+    return tmp_path / "downloads" / "checksums.tsv"
+
+
+def visible(folder: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
+
+
+# ---- transfer
+
+
+def test_download(server, folder, pins):
+    file = fetch(Download(url=server.url, sha256=SHA256.upper()), folder, pins)
+    assert file == folder / "file.bin"
+    assert file.read_bytes() == CONTENT
+    assert visible(folder) == ["file.bin"]
+    assert not pins.exists()  # A published checksum is worth more.
+    fetch(Download(url=server.url, sha256=SHA256), folder, pins)
+    assert server.seen == [(None, None)]
+
+
+def test_broken_transfers_are_resumed(server, folder, pins):
+    server.breaks = [100_000, 0, 0, 50_000, 0, 0]  # Never four times in a row without a byte.
+    file = fetch(Download(url=server.url, sha256=SHA256), folder, pins)
+    assert file.read_bytes() == CONTENT
+    at_100, at_150 = ("bytes=100000-", '"1"'), ("bytes=150000-", '"1"')
+    assert server.seen == [(None, None), at_100, at_100, at_100, at_150, at_150, at_150]
+
+
+def test_interrupted_process_is_resumed(server, folder, pins, monkeypatch):
+    read, calls = downloads._read, []
+
+    def interrupted(response):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(response)
+
+    monkeypatch.setattr(downloads, "_BLOCK", 60_000)
+    monkeypatch.setattr(downloads, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(Download(url=server.url), folder, pins)
+    assert visible(folder) == ["file.bin.part", "file.bin.part.json"]
+    assert unfinished(folder) == ["file.bin is half downloaded: 120 kB of 300 kB"]
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert server.seen == [(None, None), ("bytes=120000-", '"1"')]
+    assert unfinished(folder) == []
+
+
+def test_everything_had_come(server, folder, pins, monkeypatch):
+    monkeypatch.setattr(downloads, "_verify", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        fetch(Download(url=server.url), folder, pins)
+    monkeypatch.undo()
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("ranges,requests", [("ignored", 2), ("wrong", 3)])
+def test_server_without_ranges(server, folder, pins, ranges, requests):
+    server.ranges, server.breaks = ranges, [100_000]
+    file = fetch(Download(url=server.url, sha256=SHA256), folder, pins)
+    assert file.read_bytes() == CONTENT
+    assert len(server.seen) == requests
+
+
+def test_server_without_versions_is_not_asked_for_the_rest(server, folder, pins):
+    server.etag, server.breaks = None, [100_000]
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert server.seen == [(None, None), (None, None)]
+
+
+@pytest.mark.parametrize("length", [300_000, 90_000])
+@pytest.mark.parametrize("ranges", ["yes", "careless"])
+def test_changed_file_is_started_again(server, folder, pins, monkeypatch, ranges, length):
+    server.ranges, server.breaks = ranges, [100_000, 0, 0, 0]
+    with pytest.raises(UserError, match="ended after 100000 of 300000 bytes"):
+        fetch(Download(url=server.url), folder, pins)
+    server.content, server.etag = CONTENT[:length][::-1], '"2"'
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == server.content
+
+
+def test_truncated_for_ever(server, folder, pins):
+    server.breaks = [200_000, 0, 0, 0]
+    with pytest.raises(UserError) as error:
+        fetch(Download(url=server.url), folder, pins)
+    assert str(error.value) == (
+        f"cannot download {server.url}: the connection ended after 200000 of 300000 bytes; "
+        f"{folder}/file.bin.part is kept, and the next call goes on"
+    )
+    assert len(server.seen) == 4
+    assert not (folder / "file.bin").exists()
+
+
+def test_length_that_is_wrong(server, folder, pins):
+    server.extra = 7
+    with pytest.raises(UserError, match=f"cannot download {server.url}: the "):
+        fetch(Download(url=server.url), folder, pins)
+    assert len(server.seen) == 4
+    assert not (folder / "file.bin").exists()
+    server.extra = 0
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+
+
+def test_busy_server(server, folder, pins, capsys):
+    server.busy = 3
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert capsys.readouterr().err.count("503") == 3
+
+
+def test_missing_file(server, folder, pins):
+    url = server.url.replace("/folder/file.bin", "/missing")
+    with pytest.raises(UserError, match=f"^cannot download {url}: HTTP Error 404: Not Found$"):
+        fetch(Download(url=url), folder, pins)
+    assert len(server.seen) == 1
+    assert visible(folder) == []
+
+
+def test_unreachable_server(server, folder, pins):
+    url = server.url
+    server.server_close()
+    with pytest.raises(UserError, match=f"cannot download {url}: no connection .*refused"):
+        fetch(Download(url=url), folder, pins)
+
+
+def test_full_disk(server, folder, pins, monkeypatch):
+    open_path = pathlib.Path.open
+
+    def open_full(path, mode="r", *args, **kwargs):
+        file = open_path(path, mode, *args, **kwargs)
+        if mode != "ab":
+            return file
+        full = io.FileIO(os.dup(file.fileno()), "ab")
+        file.close()
+
+        class Full(io.BufferedWriter):
+            def write(self, data):
+                if self.raw.tell() + len(data) > 150_000:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return super().write(data)
+
+        return Full(full)
+
+    monkeypatch.setattr(downloads, "_BLOCK", 60_000)
+    monkeypatch.setattr(pathlib.Path, "open", open_full)
+    with pytest.raises(UserError) as error:
+        fetch(Download(url=server.url), folder, pins)
+    assert str(error.value) == (
+        f"cannot write to {folder}: No space left on device; what has come is kept, and the next "
+        "call goes on from there"
+    )
+    monkeypatch.undo()
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert server.seen[1] == ("bytes=120000-", '"1"')
+
+
+def test_disk_that_is_too_small(server, folder, pins, monkeypatch):
+    usage = type("Usage", (), {"free": 200_000})
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=f"needs 300 kB, but {folder} has 200 kB left"):
+        fetch(Download(url=server.url), folder, pins)
+    assert not (folder / "file.bin.part").exists()
+    usage.free = 300_000
+    fetch(Download(url=server.url), folder, pins)
+
+
+# ---- checksums
+
+
+def test_published_checksum_that_differs(server, folder, pins):
+    wrong = "0" * 64
+    with pytest.raises(UserError) as error:
+        fetch(Download(url=server.url, sha256=wrong), folder, pins)
+    assert SHA256 in str(error.value) and wrong in str(error.value)
+    assert visible(folder) == []
+
+
+def test_md5_file(server, folder, pins):
+    server.md5 = f"{hashlib.md5(CONTENT).hexdigest()}  file.bin\n"
+    download = Download(url=server.url, md5_url=f"{server.url}.md5")
+    assert fetch(download, folder, pins).read_bytes() == CONTENT
+    assert not pins.exists()
+    (folder / "file.bin").unlink()
+    server.content = CONTENT[::-1]
+    with pytest.raises(UserError, match=f"MD5 .* is published at {server.url}.md5"):
+        fetch(download, folder, pins)
+    assert visible(folder) == []
+
+
+def test_md5_file_without_a_checksum(server, folder, pins):
+    server.md5 = "<html>moved</html>"
+    with pytest.raises(UserError, match="no MD5 checksum at .*moved"):
+        fetch(Download(url=server.url, md5_url=f"{server.url}.md5"), folder, pins)
+    assert not (folder / "file.bin").exists()
+
+
+def test_first_download_is_pinned(server, folder, pins):
+    fetch(Download(url=server.url), folder, pins)
+    assert pins.read_text() == f"{server.url}\t300000\t{SHA256}\tfile.bin\n"
+    (folder / "file.bin").unlink()
+    fetch(Download(url=server.url), folder, pins)
+    assert len(pins.read_text().splitlines()) == 1
+
+    (folder / "file.bin").unlink()
+    server.content, server.etag = CONTENT[::-1], '"2"'
+    for _ in range(2):
+        with pytest.raises(UserError) as error:
+            fetch(Download(url=server.url), folder, pins)
+        message = str(error.value)
+        assert SHA256 in message and hashlib.sha256(server.content).hexdigest() in message
+        assert f"delete its line in {pins}" in message
+        assert not (folder / "file.bin").exists()
+    pins.write_text("")
+    fetch(Download(url=server.url), folder, pins)
+    assert hashlib.sha256(server.content).hexdigest() in pins.read_text()
+
+
+def test_damaged_pins(server, folder, pins):
+    folder.mkdir(parents=True)
+    pins.write_text("what is this\n")
+    with pytest.raises(UserError, match=f"line 1 of {pins} is not url"):
+        fetch(Download(url=server.url), folder, pins)
+
+
+# ---- archives
+
+FILES = {"top/a.txt": b"a" * 1000, "top/deep/b.txt": b"b", "c.txt": CONTENT}
+
+
+def make_tar(path: pathlib.Path, files: dict[str, bytes] = FILES) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = {".gz": "w:gz", ".bz2": "w:bz2", ".tar": "w"}[path.suffix]
+    with tarfile.open(path, mode) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def make_zip(path: pathlib.Path, files: dict[str, bytes] = FILES) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def make(path: pathlib.Path, files: dict[str, bytes] = FILES) -> pathlib.Path:
+    return make_zip(path, files) if path.suffix == ".zip" else make_tar(path, files)
+
+
+def files_below(folder: pathlib.Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+ARCHIVES = ["x.tar.gz", "x.tar.bz2", "x.tar", "x.zip"]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_unpack(folder, tmp_path, name):
+    archive = make(tmp_path / name)
+    unpack(archive, folder)
+    assert files_below(folder) == FILES
+    assert unfinished(folder) == []
+    # A second archive may have the same folders; the first is not unpacked again.
+    other = {"top/deep/new.txt": b"n", "other/d.txt": b"d"}
+    unpack(make(tmp_path / f"y{name[1:]}", other), folder)
+    (folder / "c.txt").unlink()
+    unpack(archive, folder)
+    expected = {**FILES, **other}
+    del expected["c.txt"]
+    assert files_below(folder) == expected
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["some"]
+
+
+@pytest.mark.parametrize("member", ["../evil", "a/../../evil", "/tmp/evil", "..\\evil", "C:\\evil"])
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.zip"])
+def test_members_outside(folder, tmp_path, name, member):
+    archive = make(tmp_path / name, {"good.txt": b"good", member: b"evil"})
+    with pytest.raises(UserError, match="not safe to unpack: its member"):
+        unpack(archive, folder)
+    assert files_below(tmp_path) == {name: archive.read_bytes()}
+    assert not pathlib.Path("/tmp/evil").exists()
+
+
+@pytest.mark.parametrize(
+    "kind,target",
+    [
+        (tarfile.SYMTYPE, "../../outside"),
+        (tarfile.SYMTYPE, "/etc"),
+        (tarfile.LNKTYPE, "../../outside"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_links_and_devices(folder, tmp_path, kind, target):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("link")
+        member.type, member.linkname = kind, target
+        tar.addfile(member)
+        member = tarfile.TarInfo("link/evil")
+        tar.addfile(member)
+    with pytest.raises(UserError, match="not safe to unpack: its member 'link'"):
+        unpack(tmp_path / "x.tar.gz", folder)
+    assert visible(folder) == []
+
+
+def test_link_in_zip(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        member = zipfile.ZipInfo("link")
+        member.create_system, member.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(member, "/etc")
+    with pytest.raises(UserError, match="not safe to unpack: its member 'link'"):
+        unpack(tmp_path / "x.zip", folder)
+    assert visible(folder) == []
+
+
+def cut(data: bytes, name: str) -> bytes:
+    """Cuts an archive where a tar file looks complete: between two members."""
+    opened = {"x.tar.gz": gzip, "x.tar.bz2": bz2}.get(name)
+    if opened is None:
+        return data[: len(data) // 2]
+    whole = opened.decompress(data)
+    head = opened.compress(whole[:1536], 9)  # The header and contents of the first member.
+    return head[:-4] if name == "x.tar.gz" else head[:-2]
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.bz2", "x.zip"])
+def test_cut_archive(folder, tmp_path, name):
+    archive = make(tmp_path / name)
+    archive.write_bytes(cut(archive.read_bytes(), name))
+    with pytest.raises(UserError, match=f"{archive} is damaged or no archive .*: delete it"):
+        unpack(archive, folder)
+    assert visible(folder) == []
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.bz2", "x.zip"])
+def test_changed_byte(folder, tmp_path, name):
+    archive = make(tmp_path / name)
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="is damaged or no archive"):
+        unpack(archive, folder)
+    assert visible(folder) == []
+
+
+def test_no_archive(folder, tmp_path):
+    (tmp_path / "x.tar.gz").write_bytes(CONTENT)
+    with pytest.raises(UserError, match="is damaged or no archive"):
+        unpack(tmp_path / "x.tar.gz", folder)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_interrupted_while_unpacking(folder, tmp_path, monkeypatch, error):
+    archive, extract, calls = make(tmp_path / "x.tar.gz"), tarfile.TarFile.extract, []
+
+    def interrupted(tar, member, *args, **kwargs):
+        calls.append(member)
+        if len(calls) == 3:
+            assert visible(folder) == []
+            assert unfinished(folder) == ["x.tar.gz is half unpacked"]
+            raise error
+        extract(tar, member, *args, **kwargs)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", interrupted)
+    with pytest.raises((KeyboardInterrupt, UserError)) as raised:
+        unpack(archive, folder)
+    if isinstance(error, OSError):
+        assert str(raised.value) == (
+            f"cannot write to {folder}: No space left; nothing of {archive} was unpacked"
+        )
+    assert visible(folder) == []
+    assert visible(folder.parent) == ["some"] and unfinished(folder) == []
+    unpack(archive, folder)
+    assert files_below(folder) == FILES
+
+
+def test_killed_while_unpacking(folder, tmp_path):
+    archive = make(tmp_path / "x.tar.gz")
+    leftover = folder.parent / ".some.x.tar.gz.unpacking"
+    leftover.mkdir(parents=True)
+    (leftover / "half.txt").write_text("half")
+    unpack(archive, folder)
+    assert files_below(folder) == FILES
+    assert not leftover.exists()
+
+
+def test_killed_while_moving(folder, tmp_path, monkeypatch):
+    archive, replace, calls = make(tmp_path / "x.tar.gz"), os.replace, []
+
+    def killed(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(*args)
+
+    monkeypatch.setattr(downloads.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(archive, folder)
+    assert files_below(folder) != FILES
+    assert unfinished(folder) == ["x.tar.gz is half unpacked"]
+    monkeypatch.undo()
+    unpack(archive, folder)
+    assert files_below(folder) == FILES
+    assert unfinished(folder) == []
+
+
+def test_zip_that_is_too_large(folder, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="x.zip unpacks to 301 kB, but 1 kB are left"):
+        unpack(make(tmp_path / "x.zip"), folder)
+    assert visible(folder) == []

@@ -1,0 +1,263 @@
+"""What holds for every model: it trains, resumes bit-exactly, evaluates, samples, draws, and refuses nonsense."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_same, command, metrics_of, saved, write_config
+from ml_collections import ConfigDict
+from reference_weights import fixture_weight
+
+from ocgm import models
+from ocgm.errors import CheckpointError, ConfigError, InputError
+from ocgm.inference import TrainedModel, load
+from ocgm.interop import torch_import
+from ocgm.interop.torch_import import abstract_variables
+from ocgm.training import loop, step
+
+_STEPS = 12
+_GENESIS = {"mask_latent_size": 8, "component_latent_size": 4, "component_features": 4}
+_SLOTS = {
+    "latent_size": 8,
+    "encoder_features": (8, 8),
+    "encoder_strides": (2, 1),
+    "decoder_features": 8,
+    "decoder_grid": 8,
+    "decoder_output_stride": 2,
+}
+MODELS = {
+    "genesis": {"name": "genesis", "num_slots": 2, **_GENESIS},
+    "genesis_symmetric": {"name": "genesis", "num_slots": 2, "symmetric": True, **_GENESIS},
+    "genesis_s": {"name": "genesis_s", "num_slots": 3, "latent_size": 8, "decoder_features": 4},
+    "monet": {
+        "name": "monet",
+        "num_slots": 3,
+        "attention_features": 4,
+        "component_latent_size": 4,
+        "component_features": 4,
+    },
+    "one_slot_sbd_vae": {"name": "one_slot_vae", "latent_size": 4, "width": 4},
+    "one_slot_dc_vae": {"name": "one_slot_vae", "latent_size": 4, "decoder": "deconv"},
+    "bd_vae": {"name": "image_vae", "latent_size": 8},
+    "dc_vae": {"name": "image_vae", "latent_size": 8, "decoder": "deconv"},
+    "efficient_morl": {
+        "name": "efficient_morl",
+        "num_slots": 3,
+        "latent_size": 4,
+        "stochastic_layers": 2,
+        "refinement_steps": 1,
+        "component_sigma": 0.7,
+        "decoder": "small",
+    },
+    "iodine": {
+        "name": "iodine",
+        "num_slots": 3,
+        "latent_size": 4,
+        "refinement_steps": 2,
+        "width": 4,
+        "mlp_sizes": (8,),
+        "lstm_size": 8,
+        "pixel_scale": 0.3,
+    },
+    "slot_attention": {"name": "slot_attention", "num_slots": 3, **_SLOTS},
+    "slot_mlp": {"name": "slot_mlp", "num_slots": 3, "hidden_sizes": (8,), **_SLOTS},
+}
+_AUTOENCODERS = ("slot_attention", "slot_mlp")
+
+
+def experiment(tiny_config, name: str, **changes):
+    """The tiny experiment with another model."""
+    settings = {
+        "batch_size": 2,
+        "num_train_steps": _STEPS,
+        "evaluation__every_steps": _STEPS,
+        "evaluation__num_images": 2,
+        "evaluation__batch_size": 2,
+        "checkpoint__every_steps": _STEPS // 2,
+    }
+    config = tiny_config(**settings | changes)
+    side = config.data.get_ref("image_size")
+    with config.unlocked():
+        config.model = ConfigDict({"image_size": side, "dtype": "float32", **MODELS[name]})
+    return config
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request, tiny_config, tmp_path_factory):
+    """An uninterrupted run of each model: its name, config and folder."""
+    config = experiment(tiny_config, request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    loop.train(config, folder)
+    return request.param, config, folder
+
+
+def test_trains_evaluates_and_draws(run):
+    _, _, folder = run
+    losses = metrics_of(folder, "train/reconstruction_error_per_element")
+    assert sorted(losses) == list(range(1, _STEPS + 1))
+    assert losses[_STEPS] < losses[1] - 1e-3
+    assert np.isfinite(metrics_of(folder, "eval/ari_fg")[_STEPS])
+    assert [path.name for path in (folder / "figures").iterdir()] == ["step_00000012.png"]
+
+
+def test_resumes_bit_exactly(run, tiny_config, tmp_path):
+    name, config, folder = run
+    loop.train(experiment(tiny_config, name, num_train_steps=_STEPS // 2), tmp_path)
+    loop.train(config, tmp_path)
+    assert_same(saved(tmp_path), saved(folder))
+
+
+def test_masks_samples_and_features(run):
+    name, config, folder = run
+    trained = load(folder)
+    side = config.model.image_size
+    images = np.random.default_rng(0).random((2, side, side, 3)).astype(np.float32)
+    outputs = trained(images)
+    slots = MODELS[name].get("num_slots", 1)
+    assert outputs.components.shape == (2, slots, side, side, 3)
+    scenes = [outputs]
+    if name in _AUTOENCODERS:
+        with pytest.raises(
+            InputError, match="is an autoencoder: it has no prior to draw scenes from"
+        ):
+            trained.sample(2)
+    else:
+        scenes.append(trained.sample(2))
+    for scene in scenes:
+        np.testing.assert_allclose(jnp.sum(jnp.exp(scene.log_masks), axis=1), 1.0, atol=1e-5)
+        assert 0 <= scene.components.min() and scene.components.max() <= 1
+    features = jax.eval_shape(
+        lambda v: trained.model.apply(
+            v, images, method="features", rngs=step.stream_keys(jax.random.key(0))
+        ),
+        trained.variables,
+    )
+    sizes = {
+        "genesis": 8 + 2 * 4,  # the last mask latent is left out
+        "genesis_symmetric": 8 + 2 * 4,
+        "genesis_s": 3 * 8,
+        "monet": 3 * 4,
+        "one_slot_sbd_vae": 4,
+        "one_slot_dc_vae": 4,
+        "bd_vae": 8,
+        "dc_vae": 8,
+        "efficient_morl": 3 * 4,
+        "iodine": 3 * 4,
+        "slot_attention": 3 * 8,
+        "slot_mlp": 3 * 8,
+    }
+    assert features.shape == (2, sizes[name])
+
+
+def fresh(name: str, **changes) -> TrainedModel:
+    settings = ConfigDict({"image_size": 32, "dtype": "float32", **MODELS[name], **changes})
+    model = models.build(settings)
+    variables = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), abstract_variables(model)
+    )
+    return TrainedModel(
+        ConfigDict({"model": settings, "evaluation": {"model_options": {}}}), model, variables, 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("genesis", {"num_slots": 1}, "num_slots=1; at least 2 .* one_slot_vae"),
+        ("genesis_s", {"num_slots": 1}, "num_slots=1; at least 2"),
+        ("monet", {"num_slots": 1}, "num_slots=1; at least 2"),
+        ("genesis_symmetric", {"image_size": 128}, "image_size=128 .* symmetric .*32, 64"),
+        ("one_slot_dc_vae", {"image_size": 128}, "image_size=128 .* symmetric .*32, 64"),
+        ("genesis", {"image_size": 48}, "image_size=48 is not supported"),
+        ("monet", {"image_size": 256}, "image_size=256 is not supported"),
+        ("genesis", {"encoder_norm": "layer"}, "norm 'layer' is not one of"),
+        ("monet", {"mask_prior": "uniform"}, "mask_prior='uniform' is not one of"),
+        ("bd_vae", {"decoder": "conv"}, "decoder='conv' is not one of"),
+        ("one_slot_sbd_vae", {"decoder": "conv"}, "decoder='conv' is not one of"),
+        ("bd_vae", {"num_slots": 3}, "unknown field.*num_slots"),
+    ],
+)
+def test_impossible_combinations(name, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        fresh(name, **changes)
+
+
+def test_options_that_a_model_does_not_have():
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    with pytest.raises(
+        InputError, match="dynamic_slots do not exist for genesis_s; it takes .*num_slots"
+    ):
+        fresh("genesis_s")(images, dynamic_slots=True)
+    with pytest.raises(InputError, match="num_slots do not exist for image_vae"):
+        fresh("bd_vae")(images, num_slots=3)
+    with pytest.raises(InputError, match="image_vae has one slot.*num_slots=3"):
+        fresh("bd_vae").sample(1, num_slots=3)
+
+
+def test_instance_norm_has_no_statistics_and_batch_norm_has():
+    assert "batch_stats" in fresh("genesis").variables
+    model = fresh("genesis", encoder_norm="instance", decoder_norm="instance")
+    assert "batch_stats" not in model.variables
+
+
+@pytest.mark.parametrize("name", ["genesis", "genesis_s", "monet"])
+def test_other_numbers_of_slots(name):
+    model = fresh(name).model
+    images = jnp.zeros((2, 32, 32, 3))
+    keys = step.stream_keys(jax.random.key(0))
+    outputs = jax.eval_shape(
+        lambda v: model.apply(v, images, train=False, num_slots=5, rngs=keys),
+        abstract_variables(model),
+    )
+    assert outputs.log_masks.shape == (2, 5, 32, 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "official"),
+    [
+        ({"name": "genesis", "num_slots": 5}, 171),
+        ({"name": "genesis_s", "num_slots": 5}, 153),
+        ({"name": "genesis", "num_slots": 5, "symmetric": True}, 275),
+        ({"name": "monet", "num_slots": 5}, 61),
+        ({"name": "genesis_v2", "num_slots": 5}, 78),
+        ({"name": "image_vae", "decoder": "broadcast"}, 28),
+        ({"name": "image_vae", "decoder": "deconv"}, 30),
+    ],
+)
+def test_every_entry_of_official_files_is_known(settings, official):
+    """Ours, one counter for each batch norm, and, in models with a mixture, its standard deviations."""
+    model = models.build(ConfigDict({"image_size": 64, "dtype": "float32", **settings}))
+    names = [entry.torch_name for entry in model.torch_entries()]
+    assert len(names) == len(set(names))
+    counters = sum(name.endswith("running_mean") for name in names)
+    deviations = settings["name"] in ("genesis", "genesis_s", "monet")
+    assert len(names) + counters + deviations == official
+
+
+def test_import_of_the_old_layout(tiny_config, tmp_path):
+    """Through the command, with running statistics and with entries that no model needs."""
+    model = fresh("genesis").model
+    state_dict = {
+        name: fixture_weight(name, shape)
+        for name, shape in torch_import.torch_shapes(model).items()
+    }
+    state_dict["std"] = np.ones((1, 1, 1, 1, 2), np.float32)
+    state_dict["att_process.core.q_z_nn.0.h_norm.num_batches_tracked"] = np.int64(3)
+    for axis in (1, 2):
+        name = f"comp_vae.decoder_module.seq.0.pixel_coords.g_{axis}"
+        state_dict[name] = np.zeros((1, 1, 40, 40), np.float32)
+    np.savez(tmp_path / "official.npz", **state_dict)
+    done = command(
+        "convert",
+        f"--config={write_config(tmp_path, experiment(tiny_config, 'genesis'))}",
+        f"--checkpoint={tmp_path / 'official.npz'}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert done.status == 0, done.err
+    imported = load(tmp_path / "run").variables
+    expected = torch_import.to_variables(model, state_dict)
+    assert {"params", "batch_stats"} == imported.keys()
+    jax.tree.map(np.testing.assert_array_equal, imported, expected)
+    state_dict["comp_vae.another.weight"] = np.zeros(3)
+    with pytest.raises(CheckpointError, match="not expected: comp_vae.another.weight"):
+        torch_import.to_variables(model, state_dict)

@@ -1,0 +1,230 @@
+"""Runs that stop, in every way, go on as if they had not stopped; runs that fail say so."""
+
+import random
+import shutil
+import signal
+
+import numpy as np
+import pytest
+from helpers import (
+    assert_same,
+    finish,
+    metrics_of,
+    poisoned,
+    saved,
+    saved_failure,
+    start,
+    write_config,
+)
+
+from ocgm import run_dir
+from ocgm.errors import CheckpointError, ConfigError, InputError, UserError
+from ocgm.training import loop
+from ocgm.training.loop import NonFiniteLossError
+from ocgm.training.step import curriculum_options
+
+_STEPS = 40  # of the reference run; it saves every 5
+
+
+@pytest.fixture(scope="module")
+def reference(reference_run):
+    return saved(reference_run)
+
+
+def test_reference_run(reference_run, reference):
+    assert reference["process_0-of-1.json"] == {"next_index": _STEPS}
+    assert reference[".step"] == _STEPS
+    assert reference[".failed"] == 0
+    beta = reference[".opt_state[0].beta"]
+    assert 0 < beta < 1  # GECO has moved: the error is above its goal
+    losses = metrics_of(reference_run, "train/loss")
+    assert sorted(losses) == list(range(1, _STEPS + 1))
+    assert np.isfinite(list(losses.values())).all()
+    assert (
+        metrics_of(reference_run, "train/beta")[_STEPS] != beta
+    )  # what the step used, and what it left
+    assert sorted(metrics_of(reference_run, "eval/ari_fg")) == [20, 40]
+    assert sorted(path.name for path in (reference_run / "figures").iterdir()) == [
+        "step_00000020.png",
+        "step_00000040.png",
+    ]
+
+
+def test_logged_metrics_are_of_their_own_step(reference_run):
+    """They are fetched one step late; the beta of step t is the one that step t - 1 left."""
+    betas = metrics_of(reference_run, "train/beta")
+    assert betas[1] == 1.0
+    before = saved(reference_run, step=5)
+    assert betas[6] == before[".opt_state[0].beta"]
+
+
+def test_stopped_between_checkpoints_and_resumed(tiny_config, reference, tmp_path, capsys):
+    loop.train(tiny_config(num_train_steps=7), tmp_path)
+    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 7}
+    loop.train(tiny_config(), tmp_path)
+    assert "from step 7" in capsys.readouterr().out
+    assert_same(saved(tmp_path), reference)
+
+
+def test_a_finished_run_is_only_evaluated_again(tiny_config, reference_run, reference, tmp_path):
+    workdir = shutil.copytree(reference_run, tmp_path / "run")
+    scores = loop.train(tiny_config(), workdir)
+    assert_same(saved(workdir), reference)
+    logged = {name: metrics_of(reference_run, f"eval/{name}")[_STEPS] for name in scores}
+    assert scores == logged
+
+
+def start_run(tiny_config, folder):
+    config = write_config(folder, tiny_config())
+    arguments = ("-m", "ocgm.main", f"--config={config}", f"--workdir={folder / 'run'}")
+    return start(*arguments)
+
+
+def read_until_step(process, step: int) -> None:
+    for line in process.stdout:
+        if line.startswith(f"step {step:,}/"):
+            return
+    pytest.fail(f"the run ended before step {step}: {process.stderr.read()}")
+
+
+def test_killed_at_any_moment(tiny_config, reference, tmp_path):
+    """kill -9 at a random step, and the same command again."""
+    step = random.SystemRandom().randrange(1, _STEPS - 3)
+    process = start_run(tiny_config, tmp_path)
+    read_until_step(process, step)
+    process.kill()
+    assert finish(process).status == -signal.SIGKILL
+    again = finish(start_run(tiny_config, tmp_path))
+    assert again.status == 0, again.err
+    assert_same(saved(tmp_path / "run"), reference)
+
+
+def test_asked_to_stop(tiny_config, reference, tmp_path, capsys):
+    """SIGTERM, the same command again and Ctrl-C, and again to the end."""
+    step = 0
+    for name, status in (("SIGTERM", 143), ("SIGINT", 130)):
+        process = start_run(tiny_config, tmp_path)
+        read_until_step(process, step + 2)
+        process.send_signal(signal.Signals[name])
+        stopped = finish(process)
+        assert stopped.status == status, stopped.err
+        last_line = stopped.err.strip().splitlines()[-1]
+        assert last_line.startswith(f"error: {name} at step ")
+        assert "the state is saved" in last_line
+        assert "Traceback" not in stopped.err
+        before, step = step, int(last_line.split("at step ")[1].split(":")[0])
+        assert before + 2 <= step < _STEPS
+        assert saved(tmp_path / "run")["process_0-of-1.json"] == {"next_index": step}
+    loop.train(tiny_config(), tmp_path / "run")
+    assert f"from step {step}" in capsys.readouterr().out
+    assert_same(saved(tmp_path / "run"), reference)
+
+
+def test_damaged_checkpoint(tiny_config, reference_run, reference, tmp_path, capsys):
+    """The newest is damaged: it is reported, the one before is used, and nothing is deleted."""
+    workdir = shutil.copytree(reference_run, tmp_path / "run")
+    newest = workdir / "checkpoints" / str(_STEPS)
+    largest = max(
+        (path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    largest.write_bytes(content)
+
+    loop.train(tiny_config(), workdir)
+    out = capsys.readouterr().out
+    assert f"warning: checkpoint {newest} is damaged" in out
+    set_aside = workdir / "checkpoints_damaged" / str(_STEPS)
+    assert f"warning: moved it to {set_aside}" in out
+    assert f"from step {_STEPS - 5}" in out
+    assert (set_aside / largest.relative_to(newest)).read_bytes() == content
+    assert_same(saved(workdir), reference)
+
+
+def test_all_checkpoints_damaged(tiny_config, reference_run, tmp_path):
+    workdir = shutil.copytree(reference_run, tmp_path / "run")
+    for step in (workdir / "checkpoints").iterdir():
+        (step / "digest" / "metadata").write_text("{")
+    with pytest.raises(CheckpointError, match="No checkpoint could be read; nothing was changed"):
+        loop.train(tiny_config(), workdir)
+    assert len(list((workdir / "checkpoints").iterdir())) == _STEPS // 5
+
+
+def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
+    """NaN in step 4: later steps change nothing, and the state after three is kept apart."""
+
+    def poison(state):
+        state.params["embedding_gate"] = state.params["embedding_gate"] * np.float32("nan")
+
+    monkeypatch.setattr(loop, "make_train_step", poisoned(loop.make_train_step, 4, poison))
+    config = tiny_config(log_every_steps=10, checkpoint__every_steps=3)
+    with pytest.raises(NonFiniteLossError) as error:
+        loop.train(config, tmp_path)
+    message = str(error.value)
+    assert message.startswith(
+        "The loss or its gradient was not finite at step 4 (noticed at step 6)"
+    )
+    assert str(tmp_path / "failed_state") in message
+    assert "learning_rate" in message and "clip_norm" in message
+    failed, sound = saved_failure(tmp_path), saved(tmp_path)
+    assert failed.pop(".failed") == 1 and sound.pop(".failed") == 0
+    assert np.isnan(failed.pop(".params['embedding_gate']"))
+    assert sound.pop("process_0-of-1.json") == {"next_index": 3}
+    assert np.isfinite(sound.pop(".params['embedding_gate']"))
+    assert_same(failed, sound)
+
+
+def test_held_out_images_are_counted_before_training(tiny_config, tmp_path):
+    """Not after hours, when the first evaluation is due."""
+    with pytest.raises(UserError, match="num_images=17, but validation of multi_dsprites has 16"):
+        loop.train(tiny_config(evaluation__num_images=17), tmp_path)
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_batches_must_divide(tiny_config, tmp_path):
+    with pytest.raises(ConfigError, match="config.batch_size=7 is not a multiple of the 2 devices"):
+        loop.train(tiny_config(batch_size=7), tmp_path)
+    with pytest.raises(ConfigError, match="config.evaluation.batch_size=5 is not a multiple"):
+        loop.train(tiny_config(evaluation__batch_size=5), tmp_path)
+    with pytest.raises(ConfigError, match="data=3 x fsdp=1 does not fit the 2 device"):
+        loop.train(tiny_config(mesh__data=3), tmp_path)
+
+
+def test_model_and_data_must_have_one_image_size(tiny_config, tmp_path):
+    config = run_dir.from_json(run_dir.to_json(tiny_config()))  # no longer tied together
+    config.model.image_size = 64
+    with pytest.raises(
+        ConfigError, match="config.model.image_size=64, but config.data.image_size=32"
+    ):
+        loop.train(config, tmp_path)
+
+
+def test_time_limit(tiny_config, tmp_path):
+    config = tiny_config(max_train_minutes=1e-6, evaluation__every_steps=1000)
+    scores = loop.train(config, tmp_path)
+    assert saved(tmp_path)[".step"] < 3
+    assert 0 <= scores["sc"] <= 1
+
+
+def test_curriculum(tiny_config, tmp_path):
+    """Options of the model's call change at their steps, and a run that stops between goes on bit-exactly."""
+    changes = {"num_train_steps": 4, "log_every_steps": 1, "evaluation__every_steps": 4}
+    plain = tiny_config(**changes)
+    config = tiny_config(**changes, curriculum=((0, "num_slots", 2), (2, "num_slots", 4)))
+    by_step = [dict(curriculum_options(config, step)) for step in range(4)]
+    assert by_step == [{"num_slots": 2}, {"num_slots": 2}, {"num_slots": 4}, {"num_slots": 4}]
+    loop.train(plain, tmp_path / "plain")
+    loop.train(config, tmp_path / "whole")
+    shorter = tiny_config(**{**changes, "num_train_steps": 1}, curriculum=config.curriculum)
+    loop.train(shorter, tmp_path / "stopped")
+    loop.train(config, tmp_path / "stopped")
+    assert_same(saved(tmp_path / "stopped"), saved(tmp_path / "whole"))
+    losses = [metrics_of(tmp_path / run, "train/loss") for run in ("plain", "whole")]
+    assert losses[0][1] != losses[1][1]  # The tiny model has three slots.
+
+
+def test_curriculum_of_an_unknown_option(tiny_config, tmp_path):
+    config = tiny_config(curriculum=((10, "refinement_steps", 1),))
+    with pytest.raises(InputError, match="refinement_steps do not exist for genesis_v2"):
+        loop.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,139 @@
+"""The same result on one device and on many, and with several processes."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+from helpers import ROOT, finish, metrics_of, start, write_config
+from ml_collections import ConfigDict
+from train_on_meshes import MESHES, NUM_STEPS
+
+from ocgm import run_dir
+
+
+@pytest.fixture(scope="module")
+def arrays(tiny_config, reference_run, tmp_path_factory):
+    """Results on all meshes; the data have been made by the reference run."""
+    return train_on_meshes(tiny_config(), tmp_path_factory.mktemp("meshes"))
+
+
+def train_on_meshes(config, folder) -> dict[str, np.ndarray]:
+    (folder / "config.json").write_text(run_dir.to_json(config))
+    script = ROOT / "tests" / "train_on_meshes.py"
+    output = folder / "arrays.npz"
+    done = finish(start(script, folder / "config.json", output, devices=8), seconds=900)
+    assert done.status == 0, done.err
+    return dict(np.load(output))
+
+
+@pytest.mark.parametrize("mesh", [name for name in MESHES if name != "1"])
+def test_same_result_as_on_one_device(arrays, mesh):
+    expected = arrays["1/losses"]
+    assert expected.shape == (NUM_STEPS,)
+    assert expected.std() > 1.0
+    np.testing.assert_allclose(arrays[f"{mesh}/losses"], expected, rtol=1e-5)
+    for name, value in arrays.items():
+        if name.startswith("1/params/") and not is_idle(name):
+            other = arrays[name.replace("1/", f"{mesh}/", 1)]
+            # Adam moves an element by up to the rate of 1e-3 a step, also where its gradient is rounding noise, that is
+            # where a unit is hardly ever active. How many these are depends on the processor.
+            far = np.abs(other - value) > 1e-3
+            assert far.mean() <= 0.005, f"{name}: {far.sum()} of {far.size} elements differ"
+            most = NUM_STEPS * 1e-3
+            np.testing.assert_allclose(other, value, rtol=0, atol=most, err_msg=name)
+
+
+def is_idle(name: str) -> bool:
+    """Parameters that change nothing: their gradient is rounding noise, whose sign Adam follows.
+
+    With 8 features a group of the norm is one channel, which takes the bias before it away; a bias common to all
+    slots' mask logits, the last of the decoder's, cancels in the softmax.
+    """
+    return name.endswith("/bias") and ("deconv" in name or "decoder/output" in name)
+
+
+def test_batch_norm_is_over_the_batch_of_all_devices(tiny_config, tmp_path):
+    model = {"name": "one_slot_vae", "image_size": 32, "latent_size": 4, "decoder": "deconv"}
+    config = tiny_config(optimizer__learning_rate=1e-4)
+    with config.unlocked():
+        config.model = ConfigDict({**model, "dtype": "float32"})
+    arrays = train_on_meshes(config, tmp_path)
+    statistics = [name for name in arrays if name.startswith("1/model_state/")]
+    assert len(statistics) == 2 * 2 * 10  # mean and variance, of two halves, of ten layers
+    for mesh in ("8", "4x2"):
+        # Had each device its own statistics, the first step's loss would differ by more than 1 %.
+        np.testing.assert_allclose(arrays[f"{mesh}/losses"], arrays["1/losses"], rtol=1e-5)
+        for name in statistics:
+            other = arrays[name.replace("1/", f"{mesh}/", 1)]
+            # A norm takes away the bias before it, whose gradient is rounding noise: in 20 steps
+            # Adam moves bias and running mean by up to 20 learning rates.
+            atol = 20 * 1e-4 if name.endswith("mean") else 1e-5
+            np.testing.assert_allclose(other, arrays[name], rtol=1e-3, atol=atol, err_msg=name)
+
+
+def test_same_result_as_the_loop(arrays, reference_run):
+    """Through the loop, the prefetcher and two devices."""
+    losses = metrics_of(reference_run, "train/loss")
+    losses = [losses[step] for step in range(1, NUM_STEPS + 1)]
+    np.testing.assert_allclose(losses, arrays["1/losses"], rtol=1e-5)
+
+
+def test_fsdp_splits_the_state(arrays):
+    assert arrays["8/bytes"] == arrays["1/bytes"]
+    assert arrays["4x2/bytes"] < 0.6 * arrays["1/bytes"]
+
+
+@pytest.mark.slow
+def test_muon_on_meshes(tiny_config, tmp_path):
+    arrays = train_on_meshes(tiny_config(optimizer__name="muon"), tmp_path)
+    for mesh in ("8", "4x2"):
+        np.testing.assert_allclose(arrays[f"{mesh}/losses"], arrays["1/losses"], rtol=1e-5)
+    assert arrays["4x2/bytes"] < 0.6 * arrays["1/bytes"]
+
+
+PROGRAM = """
+import sys
+import jax
+from ocgm import main as command, cli
+jax.distributed.initialize("localhost:{port}", 2, {rank})
+cli.run(command.main)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes(tiny_config, reference_run, tmp_path):
+    """Two processes with two devices each: stopped, resumed, and the same losses as one process."""
+
+    def run(num_steps: int):
+        config = write_config(tmp_path, tiny_config(num_train_steps=num_steps))
+        with socket.create_server(("localhost", 0)) as server:
+            port = server.getsockname()[1]
+        arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}")
+        processes = [
+            start("-c", PROGRAM.format(port=port, rank=rank), *arguments) for rank in (0, 1)
+        ]
+        return [finish(process, seconds=600) for process in processes]
+
+    workdir = tmp_path / "run"
+    for num_steps, start_step in ((12, 0), (20, 10)):
+        first, second = run(num_steps)
+        assert first.status == second.status == 0, first.err + second.err
+        assert f"4 device(s), from step {start_step}" in first.out
+        assert "step" not in second.out
+        if num_steps == 12:  # The second pair finds the newest checkpoint damaged.
+            (workdir / "checkpoints" / "12" / "digest" / "metadata").write_text("{")
+    assert first.out.count("warning: ") == 2
+    assert (workdir / "checkpoints_damaged" / "12").is_dir()
+
+    losses, expected = metrics_of(workdir, "train/loss"), metrics_of(reference_run, "train/loss")
+    assert sorted(losses) == list(range(1, 21))
+    np.testing.assert_allclose(
+        [losses[i] for i in losses], [expected[i] for i in losses], rtol=1e-5
+    )
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 12 + 10 + 2  # one process writes: steps, steps again, evaluations
+    position = {"next_index": 20}
+    for rank in (0, 1):
+        file = workdir / "checkpoints" / "20" / "data" / f"process_{rank}-of-2.json"
+        assert json.loads(file.read_text()) == position
