@@ -19,7 +19,7 @@ from ocgm.plots import figures
 _OUTPUT = flags.DEFINE_string(
     "output", "experiments/figures/look_alikes.png", "The picture to write."
 )
-_SAMPLES = flags.DEFINE_string("samples", "tests/data/fixtures", "Folder of published samples.")
+_SAMPLES = flags.DEFINE_string("samples", "tests/datasets/fixtures", "Folder of published samples.")
 _DATASETS = flags.DEFINE_list(
     "datasets",
     [spec.name for spec in registry.DATASETS.values() if spec.stand_in],

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def fixture_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights of the fixtures in tests/fixtures/parity (its README gives the recipe)."""
+    """Weights of the fixtures in tests/models/fixtures/parity (its README gives the recipe)."""
     random = np.random.RandomState(zlib.crc32(name.encode()))
     if name.endswith("running_var"):
         value = 0.5 + random.random_sample(shape)

@@ -20,7 +20,7 @@ def arrays(tiny_config, reference_run, tmp_path_factory):
 
 def train_on_meshes(config, folder) -> dict[str, np.ndarray]:
     (folder / "config.json").write_text(run_dir.to_json(config))
-    script = ROOT / "tests" / "train_on_meshes.py"
+    script = ROOT / "tests" / "training" / "train_on_meshes.py"
     output = folder / "arrays.npz"
     done = finish(start(script, folder / "config.json", output, devices=8), seconds=900)
     assert done.status == 0, done.err
