@@ -68,10 +68,10 @@ def summary_row(
         "steps": trained.step,
         "training": f"{train_minutes(workdir):.1f} min",
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"])),
-        "ARI-FG (attention)": scores["ari_fg"],
+        "ARI-FG (attention)": scores["ari_fg_attention"],
         "ARI-FG (decoded)": scores["ari_fg_decoded"],
         "ARI-FG (four quadrants)": quadrants["ari_fg"],
-        "mSC-FG (attention)": scores["msc_fg"],
+        "mSC-FG (attention)": scores["msc_fg_attention"],
         "mSC-FG (decoded)": scores["msc_fg_decoded"],
         "mSC-FG (four quadrants)": quadrants["msc_fg"],
         "error per element": scores["reconstruction_error_per_element"],
@@ -154,9 +154,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
     print(f"pictures: {workdir}/*.png")
     own, shipped = scores["this run"], scores["shipped checkpoint"]
     print(
-        f"ari_fg={own['ari_fg']:.2f} msc_fg={own['msc_fg']:.2f}"
+        f"ari_fg={own['ari_fg_attention']:.2f} msc_fg={own['msc_fg_attention']:.2f}"
         f" train_minutes={train_minutes(workdir):.1f}"
-        f" pretrained_ari_fg={shipped['ari_fg']:.2f} report={page}"
+        f" pretrained_ari_fg={shipped['ari_fg_attention']:.2f} report={page}"
     )
 
 

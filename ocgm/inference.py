@@ -16,9 +16,10 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.files import write_atomically
-from ocgm.models.base import Outputs, Sample
+from ocgm.images import to_float
+from ocgm.models.base import Outputs, Sample, stream_keys
 from ocgm.training.checkpoint import CheckpointStore
-from ocgm.training.step import abstract_state, all_seeds, stream_keys, variables_of_seed
+from ocgm.training.step import abstract_state, all_seeds, variables_of_seed
 
 # Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
@@ -106,7 +107,7 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
     if not len(images):
         raise InputError(f"there is no image in {list(images.shape)}; expected {expected}.")
     if images.dtype == np.uint8:
-        return jnp.asarray(images, jnp.float32) / 255.0
+        return to_float(jnp.asarray(images))
     if not np.issubdtype(images.dtype, np.floating):
         raise InputError(f"images are {images.dtype}; expected uint8, or float in [0, 1].")
     if not np.isfinite(images).all():

@@ -20,6 +20,7 @@ from ocgm.data import eval_batches
 from ocgm.errors import InputError, UserError
 from ocgm.evaluation import activeness, dci, segmentation
 from ocgm.files import write_atomically
+from ocgm.images import to_float
 from ocgm.plots import figures
 
 _WORKDIR = flags.DEFINE_string(
@@ -181,7 +182,7 @@ def _activeness(
         for i, k in pairs
     ]
     picture = figures.traversal_figure(
-        measured.images[image] / np.float32(255),
+        to_float(measured.images[image]),
         decoded.components[row, slot],
         decoded.log_masks[row, slot],
         np.concatenate(traversals),

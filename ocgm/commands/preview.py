@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ocgm.commands import datasets
 from ocgm.data import registry, storage
 from ocgm.errors import UserError
+from ocgm.images import to_uint8
 from ocgm.plots import figures
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _value_text(value: Any) -> str:
 def _rgb(value: np.ndarray) -> tuple[int, ...]:
     """A colour of one or three channels, uint8 or float in [0, 1], as RGB."""
     if value.dtype != np.uint8:
-        value = np.round(255 * np.clip(value, 0, 1)).astype(np.uint8)
+        value = to_uint8(value)
     return tuple(np.broadcast_to(value, 3).tolist())
 
 

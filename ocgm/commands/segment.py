@@ -13,6 +13,7 @@ from ocgm import inference
 from ocgm.commands import cli
 from ocgm.datasets.builders.image_files import load_images
 from ocgm.errors import InputError
+from ocgm.images import to_float
 from ocgm.plots import figures
 
 _WORKDIR = flags.DEFINE_string(
@@ -41,10 +42,10 @@ def main(argv: list[str]) -> None:
     if _NUM_SLOTS.value:
         options["num_slots"] = _NUM_SLOTS.value
     outputs = trained.in_batches(images, _BATCH_SIZE.value, _SEED.value, **options)
-    floats = images / np.float32(255)
-    labels = np.argmax(outputs.log_masks[..., 0], axis=1)
+    floats = to_float(images)
+    labels = np.argmax(outputs.segmentation_log_masks[..., 0], axis=1)
     maps, overlays = (
-        figures.segmentation_map(outputs.log_masks),
+        figures.segmentation_map(outputs.segmentation_log_masks),
         figures.overlay(floats, labels, 0.5),
     )
     for i, name in enumerate(names):
@@ -58,21 +59,22 @@ def main(argv: list[str]) -> None:
                 one.reconstruction,
                 one.log_masks,
                 one.components,
-                one.log_masks_decoded,
+                one.log_masks_by_origin,
             ),
         )
     arrays = {
         "names": np.array(names),
         "images": images,
         "labels": labels.astype(np.uint8),
-        "masks": np.exp(outputs.log_masks),
+        **{
+            name if name == "masks" else f"masks_{name}": np.exp(log_masks)
+            for name, log_masks in outputs.log_masks_by_origin.items()
+        },
         "reconstruction": outputs.reconstruction,
         "components": outputs.components,
         "slots": outputs.slots,
         "active_slots": outputs.active_slots,
     }
-    if outputs.log_masks_decoded is not None:
-        arrays["masks_decoded"] = np.exp(outputs.log_masks_decoded)
     cli.save_npz(output / "segmentation.npz", arrays)
     print(f"wrote {len(names)} segmentation(s) to {output}")
 

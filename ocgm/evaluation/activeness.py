@@ -14,8 +14,7 @@ import numpy as np
 
 from ocgm.evaluation.dci import slot_codes
 from ocgm.inference import TrainedModel
-from ocgm.models.base import Outputs, Sample
-from ocgm.training.step import STREAMS
+from ocgm.models.base import STREAMS, Outputs, Sample
 
 # Values of a dimension: the paper's numbers for measuring and for showing.
 _NUM_MEASURED, _NUM_SHOWN = 6, 8
@@ -106,8 +105,8 @@ def masks_of_codes(trained: TrainedModel, outputs: Outputs) -> np.ndarray:
 
     Those of attention in models that have both kinds; otherwise those that the codes decode to, as in the paper.
     """
-    if outputs.log_masks_decoded is not None:
-        return outputs.log_masks
+    if outputs.log_masks_attention is not None:
+        return outputs.log_masks_attention
     return decode(trained, slot_codes(outputs)).log_masks
 
 

@@ -14,17 +14,17 @@ from ocgm import models, sharding
 from ocgm.data import eval_batches, registry
 from ocgm.datasets.builders import resizing
 from ocgm.evaluation import segmentation
-from ocgm.models.base import Outputs
+from ocgm.images import to_float
+from ocgm.models.base import Outputs, stream_keys
 from ocgm.plots import figures
-from ocgm.training.step import image_to_float, stream_keys
 
 
 class Evaluator:
     """Means of errors and segmentation metrics over held-out images.
 
-    Segmentation metrics of the inferred masks have plain names (`ari_fg`, `msc_fg`, ...), those of the decoded masks
-    end in `_decoded`. Latents and seed scores are sampled, as in the papers, from keys that depend on the seed and the
-    batch only.
+    Segmentation metrics are named `ari_fg`, `msc_fg`, ... where a model has one kind of masks. Where it has two, the
+    name says which masks were scored: `ari_fg_attention`, `ari_fg_decoded`, ...
+    Latents and seed scores are sampled, as in the papers, from keys that depend on the seed and the batch only.
 
     Args:
       model: any model of the contract.
@@ -90,7 +90,7 @@ class Evaluator:
     def _evaluate_batch(self, variables, batch, key):
         # As in the train step: whole parameters, and only the batch is split.
         variables = jax.lax.with_sharding_constraint(variables, sharding.replicated(self._mesh))
-        images = image_to_float(batch["image"])
+        images = to_float(batch["image"])
         outputs = self._model.apply(
             variables, images, train=False, rngs=stream_keys(key), **self._options
         )
@@ -107,10 +107,9 @@ class Evaluator:
         }
         if "masks" in batch:
             labels = self._spec.max_objects + 1
-            kinds = {"": outputs.log_masks, "_decoded": outputs.log_masks_decoded}
-            for suffix, log_masks in kinds.items():
-                if log_masks is None:
-                    continue
+            by_origin = outputs.log_masks_by_origin
+            for origin, log_masks in by_origin.items():
+                suffix = f"_{origin}" if len(by_origin) > 1 else ""
                 log_masks = segmentation.resize_log_masks(log_masks, batch["masks"].shape[1])
                 scores = segmentation.segmentation_metrics(log_masks, batch["masks"], labels)
                 per_image |= {f"{name}{suffix}": score for name, score in scores.items()}
@@ -160,10 +159,10 @@ def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.I
     if masks is not None:
         masks = resizing.nearest(masks, batch["image"].shape[1])
     return figures.reconstruction_figure(
-        batch["image"] / np.float32(255),
+        to_float(batch["image"]),
         outputs.reconstruction,
         outputs.log_masks,
         outputs.components,
-        outputs.log_masks_decoded,
+        outputs.log_masks_by_origin,
         masks,
     )

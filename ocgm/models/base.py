@@ -4,9 +4,18 @@ from typing import Protocol
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 
 from ocgm.errors import InputError
 from ocgm.interop import torch_names
+
+# Random streams that models may draw from.
+STREAMS = ("latent", "seed_scores")
+
+
+def stream_keys(key: jax.Array) -> dict[str, jax.Array]:
+    """Derive one key for each random stream."""
+    return {name: jax.random.fold_in(key, i) for i, name in enumerate(STREAMS)}
 
 
 @flax.struct.dataclass
@@ -29,13 +38,16 @@ class Outputs:
     Attributes:
       reconstruction: mixture mean, [B, H, W, 3] in [0, 1].
       components: component means, [B, K, H, W, 3] in [0, 1].
-      log_masks: inferred log-masks, [B, K, H, W, 1]; attention masks in models that have attention and decoded masks.
-      log_masks_decoded: log-masks that the decoder draws, [B, K, H, W, 1]; None in models with one kind of mask.
+      log_masks: log mixing weights of the reconstruction, [B, K, H, W, 1]: it is sum_k exp(log_masks_k) * components_k.
       slots: latent samples, [B, K, D].
       active_slots: which slots are in use, bool [B, K].
       reconstruction_error: negative log-likelihood, nats an image, [B]; the model's own error in models without one.
       kl: KL terms by name, nats an image, each [B, K] (one value a slot) or [B].
       latents: posteriors by name.
+      log_masks_attention: attention log-masks that the encoder infers, [B, K, H, W, 1], of models with two kinds of
+        masks; None for models with one kind.
+      log_masks_decoded: log-masks that the decoder draws, [B, K, H, W, 1], of models with two kinds of masks; None for
+        models with one kind. One of the two is `log_masks`: the decoded masks in GENESIS-V2, the attention in MONet.
       loss: the training loss, a scalar, of models that train with more than error_weight * mean(reconstruction_error)
         + beta * KL (iterative refinement); None in others and where `train` is false. Only its gradient counts then.
     """
@@ -43,13 +55,34 @@ class Outputs:
     reconstruction: jax.Array
     components: jax.Array
     log_masks: jax.Array
-    log_masks_decoded: jax.Array | None
     slots: jax.Array
     active_slots: jax.Array
     reconstruction_error: jax.Array
     kl: dict[str, jax.Array]
     latents: dict[str, Latent]
+    log_masks_attention: jax.Array | None = None
+    log_masks_decoded: jax.Array | None = None
     loss: jax.Array | None = None
+
+    @property
+    def masks(self) -> jax.Array:
+        """Mixing weights of the reconstruction, [B, K, H, W, 1]; they sum to one over the slots."""
+        return jnp.exp(self.log_masks)
+
+    @property
+    def log_masks_by_origin(self) -> dict[str, jax.Array]:
+        """Log-masks by what they are: "attention" and "decoded", or "masks" for models with one kind."""
+        if self.log_masks_attention is None or self.log_masks_decoded is None:
+            return {"masks": self.log_masks}
+        return {"attention": self.log_masks_attention, "decoded": self.log_masks_decoded}
+
+    @property
+    def segmentation_log_masks(self) -> jax.Array:
+        """Log-masks [B, K, H, W, 1] that segment the image: the attention masks of models with two kinds of masks.
+
+        The published evaluations of the GENESIS family report these.
+        """
+        return next(iter(self.log_masks_by_origin.values()))
 
 
 @flax.struct.dataclass

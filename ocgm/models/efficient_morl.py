@@ -260,7 +260,6 @@ class EfficientMORL(nn.Module):
             reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
-            log_masks_decoded=None,
             slots=z,
             active_slots=jnp.ones(shape[:2], bool),
             reconstruction_error=error,

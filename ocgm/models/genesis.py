@@ -120,7 +120,6 @@ class Genesis(nn.Module):
             reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
-            log_masks_decoded=None,
             slots=jnp.concatenate([masks.sample, parts.sample], axis=-1),
             active_slots=jnp.ones(shape, bool),
             reconstruction_error=error,

@@ -82,7 +82,6 @@ class GenesisS(nn.Module):
             reconstruction=losses.mixture_mean(components, log_masks),
             components=components,
             log_masks=log_masks,
-            log_masks_decoded=None,
             slots=latent.sample,
             active_slots=jnp.ones(shape, bool),
             reconstruction_error=error,

@@ -119,8 +119,8 @@ class GenesisV2(nn.Module):
           seed_scores: IC-SBP seed scores in [0, 1), [B, S, S]; drawn from the `seed_scores` stream if None.
 
         Returns:
-          `Outputs`; `log_masks` are the IC-SBP's, `log_masks_decoded` the decoder's. KL terms: `latents` [B, K] and,
-          with the mask loss, `masks` [B].
+          `Outputs`; the attention masks are the IC-SBP's, the decoded masks mix the reconstruction. KL terms:
+          `latents` [B, K] and, with the mask loss, `masks` [B].
         """
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         num_slots = num_slots or self.num_slots
@@ -129,7 +129,7 @@ class GenesisV2(nn.Module):
         # Attention masks from the IC-SBP.
         if seed_scores is None:
             seed_scores = jax.random.uniform(self.make_rng("seed_scores"), images.shape[:3])
-        log_masks, active, _ = ic_sbp.stick_breaking(
+        log_masks_attention, active, _ = ic_sbp.stick_breaking(
             self.embed(features),
             seed_scores,
             jnp.exp(self.log_kernel_sigma),
@@ -139,7 +139,7 @@ class GenesisV2(nn.Module):
         )
 
         # Posterior of each slot from the features that its mask pools.
-        mean, sigma = self.infer(features, log_masks)
+        mean, sigma = self.infer(features, log_masks_attention)
         z = sample_gaussian(self, mean, sigma, deterministic)
 
         # Likelihood under the decoded mixture.
@@ -156,18 +156,19 @@ class GenesisV2(nn.Module):
             target = log_masks_decoded
             if self.detach_mask_loss_target:
                 target = jax.lax.stop_gradient(target)
-            kl["masks"] = losses.categorical_mask_kl(log_masks, target, active)
+            kl["masks"] = losses.categorical_mask_kl(log_masks_attention, target, active)
 
         return Outputs(
             reconstruction=losses.mixture_mean(components, log_masks_decoded),
             components=components,
-            log_masks=log_masks,
-            log_masks_decoded=log_masks_decoded,
+            log_masks=log_masks_decoded,
             slots=z,
             active_slots=active,
             reconstruction_error=error,
             kl=kl,
             latents={"slots": Latent(mean, sigma, z)},
+            log_masks_attention=log_masks_attention,
+            log_masks_decoded=log_masks_decoded,
         )
 
     def embed(self, features: jax.Array) -> jax.Array:

@@ -79,7 +79,6 @@ class ImageVAE(nn.Module):
             reconstruction=reconstruction,
             components=reconstruction[:, None],
             log_masks=jnp.zeros_like(reconstruction[:, None, ..., :1]),
-            log_masks_decoded=None,
             slots=z[:, None],
             active_slots=jnp.ones((len(images), 1), bool),
             reconstruction_error=-jnp.sum(log_density, axis=(1, 2, 3)),

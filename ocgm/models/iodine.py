@@ -520,7 +520,6 @@ class IODINE(nn.Module):
             reconstruction=scene.images,
             components=scene.components,
             log_masks=scene.log_masks,
-            log_masks_decoded=None,
             slots=slots,
             active_slots=jnp.ones(shape[:2], bool),
             reconstruction_error=pixels.error,

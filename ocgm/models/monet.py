@@ -79,39 +79,42 @@ class MONet(nn.Module):
         """Attend, encode and reconstruct.
 
         Returns:
-          `Outputs`; `log_masks` are the attention's, `log_masks_decoded` the mask prior's. KL terms: `latents` [B, K]
-          and `masks` [B], the divergence of the attention masks from the decoded ones.
+          `Outputs`; the attention masks mix the reconstruction, the decoded masks are their prior. KL terms:
+          `latents` [B, K] and `masks` [B], the divergence of the attention masks from the decoded ones.
         """
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         num_slots = num_slots or self.num_slots
-        log_masks = self.attend(images, num_slots)
-        active = jnp.ones(log_masks.shape[:2], bool)
+        log_masks_attention = self.attend(images, num_slots)
+        active = jnp.ones(log_masks_attention.shape[:2], bool)
 
-        mean, sigma = self.component_vae.infer(images, log_masks, train)
+        mean, sigma = self.component_vae.infer(images, log_masks_attention, train)
         latent = Latent(mean, sigma, sample_gaussian(self, mean, sigma, deterministic))
         components, log_masks_decoded = self.decode(latent.sample)
 
         # The likelihood mixes with the attention masks; the decoded ones are the masks' prior.
         sigmas = (self.background_sigma,) + (self.component_sigma,) * (num_slots - 1)
-        error = losses.mixture_negative_log_likelihood(images, components, log_masks, sigmas)
+        error = losses.mixture_negative_log_likelihood(
+            images, components, log_masks_attention, sigmas
+        )
         if self.monte_carlo_kl:
             kl_latents = losses.monte_carlo_kl(latent.sample, mean, sigma)
         else:
             kl_latents = losses.gaussian_kl(mean, sigma)
         kl = {
             "latents": kl_latents,
-            "masks": losses.categorical_mask_kl(log_masks, log_masks_decoded, active),
+            "masks": losses.categorical_mask_kl(log_masks_attention, log_masks_decoded, active),
         }
         return Outputs(
-            reconstruction=losses.mixture_mean(components, log_masks),
+            reconstruction=losses.mixture_mean(components, log_masks_attention),
             components=components,
-            log_masks=log_masks,
-            log_masks_decoded=log_masks_decoded,
+            log_masks=log_masks_attention,
             slots=latent.sample,
             active_slots=active,
             reconstruction_error=error,
             kl=kl,
             latents={"slots": latent},
+            log_masks_attention=log_masks_attention,
+            log_masks_decoded=log_masks_decoded,
         )
 
     def attend(self, images: jax.Array, num_slots: int) -> jax.Array:

@@ -75,7 +75,6 @@ class OneSlotVAE(nn.Module):
             reconstruction=components[:, 0],
             components=components,
             log_masks=log_masks,
-            log_masks_decoded=None,
             slots=latent.sample,
             active_slots=jnp.ones((len(images), 1), bool),
             reconstruction_error=error,

@@ -140,7 +140,6 @@ class SlotAutoencoder(nn.Module):
             reconstruction=jnp.clip(reconstruction, 0.0, 1.0),
             components=jnp.clip(components, 0.0, 1.0),
             log_masks=log_masks,
-            log_masks_decoded=None,
             slots=slots,
             active_slots=jnp.ones(slots.shape[:2], bool),
             reconstruction_error=error,

@@ -38,13 +38,21 @@ _PANELS = (
     _Panel(
         "ARI-FG",
         "held-out images",
-        {"eval/ari_fg": "attention masks", "eval/ari_fg_decoded": "decoded masks"},
+        {
+            "eval/ari_fg": "masks",
+            "eval/ari_fg_attention": "attention masks",
+            "eval/ari_fg_decoded": "decoded masks",
+        },
         "share",
     ),
     _Panel(
         "mSC-FG",
         "held-out images",
-        {"eval/msc_fg": "attention masks", "eval/msc_fg_decoded": "decoded masks"},
+        {
+            "eval/msc_fg": "masks",
+            "eval/msc_fg_attention": "attention masks",
+            "eval/msc_fg_decoded": "decoded masks",
+        },
         "share",
     ),
 )

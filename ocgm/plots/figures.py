@@ -6,13 +6,14 @@ float in [0, 1], masks as logarithms.
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ocgm.files import write_atomically
+from ocgm.images import to_float, to_uint8
 
 # Okabe and Ito, "Color universal design" (2008), without black; then the five that keep the largest
 # Lab distance from all before them, also under simulated protan-, deuter- and tritanopia.
@@ -111,8 +112,8 @@ def overlay(images: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
     _check_rank("images", images, 4)
     if images.shape[:3] != labels.shape:
         raise ValueError(f"labels have shape {labels.shape}, but images {images.shape}.")
-    colors = mask_colors(int(np.max(labels, initial=0)) + 1)[labels] / 255
-    return _to_uint8((1 - alpha) * np.asarray(images) + alpha * colors)
+    colors = to_float(mask_colors(int(np.max(labels, initial=0)) + 1)[labels])
+    return to_uint8((1 - alpha) * np.asarray(images) + alpha * colors)
 
 
 def reconstruction_figure(
@@ -120,21 +121,21 @@ def reconstruction_figure(
     reconstruction: np.ndarray,
     log_masks: np.ndarray,
     components: np.ndarray,
-    log_masks_decoded: np.ndarray | None = None,
+    segmentations: Mapping[str, np.ndarray] | None = None,
     true_labels: np.ndarray | None = None,
 ) -> Image.Image:
     """A row an image: input, reconstruction, segmentations, and every slot's part of the picture.
 
-    A slot is shown where its mask is, on a checkerboard, framed in the colour that it has in the
-    segmentation. Of two kinds of masks the decoded ones cut out the slots, since they mix the
-    reconstruction.
+    A slot is shown where the mask that mixes the reconstruction is, on a checkerboard, framed in the colour that the
+    slot has in the segmentation: the slots' parts add up to the reconstruction.
 
     Args:
       images: float [B, H, W, 3] in [0, 1].
       reconstruction: float [B, H, W, 3].
-      log_masks: inferred masks, [B, K, H, W, 1].
+      log_masks: log mixing weights of the reconstruction, [B, K, H, W, 1].
       components: component means, [B, K, H, W, 3].
-      log_masks_decoded: masks drawn by the decoder, [B, K, H, W, 1], of models that have both.
+      segmentations: log-masks [B, K, H, W, 1] to segment by, by origin (`Outputs.log_masks_by_origin`); None means
+        `log_masks` alone.
       true_labels: integers [B, H, W], drawn with the background (0) in black.
 
     Returns:
@@ -146,18 +147,16 @@ def reconstruction_figure(
     _check_rank("images", images, 4)
     _check_rank("components", components, 5)
     columns = [
-        _Column("input", _to_uint8(images)),
-        _Column("reconstruction", _to_uint8(reconstruction)),
+        _Column("input", to_uint8(images)),
+        _Column("reconstruction", to_uint8(reconstruction)),
     ]
     if true_labels is not None:
         columns.append(_Column("true masks", label_map(true_labels)))
-    if log_masks_decoded is None:
-        columns.append(_Column("segmentation", segmentation_map(log_masks)))
-    else:
-        columns.append(_Column("segmentation\n(attention)", segmentation_map(log_masks)))
-        columns.append(_Column("segmentation\n(decoded)", segmentation_map(log_masks_decoded)))
-    mixing = log_masks if log_masks_decoded is None else log_masks_decoded
-    return _grid(columns + _slot_columns(components, mixing))
+    segmentations = segmentations or {"masks": log_masks}
+    for origin, masks in segmentations.items():
+        caption = "segmentation" if len(segmentations) == 1 else f"segmentation\n({origin})"
+        columns.append(_Column(caption, segmentation_map(masks)))
+    return _grid(columns + _slot_columns(components, log_masks))
 
 
 def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndarray) -> Image.Image:
@@ -177,7 +176,7 @@ def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndar
     _check_rank("images", images, 4)
     _check_rank("components", components, 5)
     columns = [
-        _Column("sample", _to_uint8(images)),
+        _Column("sample", to_uint8(images)),
         _Column("segmentation", segmentation_map(log_masks)),
     ]
     return _grid(columns + _slot_columns(components, log_masks))
@@ -210,9 +209,9 @@ def traversal_figure(
     last = traversals.shape[1] - 1
     heads = ["smallest", *(f"{i}/{last}" for i in range(1, last)), "largest"]
     columns = [
-        _Column("input", _to_uint8(images)),
-        _Column("slot", _to_uint8(_on_checkerboard(components, log_masks))),
-        *(_Column(head, _to_uint8(traversals[:, i])) for i, head in enumerate(heads)),
+        _Column("input", to_uint8(images)),
+        _Column("slot", to_uint8(_on_checkerboard(components, log_masks))),
+        *(_Column(head, to_uint8(traversals[:, i])) for i, head in enumerate(heads)),
     ]
     return _grid(columns, captions)
 
@@ -303,7 +302,7 @@ def _slot_columns(components: np.ndarray, log_masks: np.ndarray) -> list[_Column
     """A column a slot: its component where its mask is, a checkerboard elsewhere."""
     visible = _on_checkerboard(components, log_masks)
     return [
-        _Column(f"slot {slot + 1}", _to_uint8(visible[:, slot]), tuple(color))
+        _Column(f"slot {slot + 1}", to_uint8(visible[:, slot]), tuple(color))
         for slot, color in enumerate(mask_colors(components.shape[1]).tolist())
     ]
 
@@ -377,11 +376,6 @@ def _grid(columns: Sequence[_Column], row_captions: Sequence[str] = ()) -> Image
 def _text_width(font: ImageFont.FreeTypeFont, lines: Sequence[str]) -> int:
     """Width of the longest line in pixels."""
     return max(-int(-font.getlength(line) // 1) for line in lines)
-
-
-def _to_uint8(images: np.ndarray) -> np.ndarray:
-    """Float [..., 3] to uint8; means may leave [0, 1], where the picture is cut."""
-    return np.round(255 * np.clip(np.asarray(images, np.float32), 0, 1)).astype(np.uint8)
 
 
 def _check_rank(name: str, array: np.ndarray, rank: int) -> None:

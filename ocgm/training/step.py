@@ -15,11 +15,9 @@ import ml_collections
 import optax
 
 from ocgm import models, sharding
-from ocgm.models.base import Outputs
+from ocgm.images import to_float
+from ocgm.models.base import Outputs, stream_keys
 from ocgm.training import objectives, optimizers
-
-# Random streams that models may draw from.
-STREAMS = ("latent", "seed_scores")
 
 
 @flax.struct.dataclass
@@ -41,16 +39,6 @@ class TrainState:
     model_state: Any
     opt_state: optax.OptState
     failed: jax.Array
-
-
-def stream_keys(key: jax.Array) -> dict[str, jax.Array]:
-    """One key for each random stream."""
-    return {name: jax.random.fold_in(key, i) for i, name in enumerate(STREAMS)}
-
-
-def image_to_float(images: jax.Array) -> jax.Array:
-    """uint8 -> float32 in [0, 1]."""
-    return images.astype(jnp.float32) / 255.0
 
 
 def all_seeds(config: ml_collections.ConfigDict) -> range:
@@ -162,7 +150,7 @@ def make_train_step(
 
     def train_step(root: jax.Array, state: TrainState, batch: dict[str, jax.Array]):
         rngs = stream_keys(jax.random.fold_in(root, state.step))
-        images = image_to_float(batch["image"])
+        images = to_float(batch["image"])
         weights = objectives.current_weights(state.opt_state)
 
         def loss_function(params):

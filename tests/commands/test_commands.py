@@ -78,8 +78,8 @@ def test_evaluate_as_a_process(reference_run, tmp_path):
     assert done.out.startswith("step 40, 12 test images of multi_dsprites\n")
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert (record["step"], record["split"], record["num_images"]) == (40, "test", 12)
-    assert -1 <= record["ari_fg"] <= 1 and 0 <= record["msc_fg_decoded"] <= 1
-    assert f"{record['ari_fg']:.4f}" in done.out
+    assert -1 <= record["ari_fg_attention"] <= 1 and 0 <= record["msc_fg_decoded"] <= 1
+    assert f"{record['ari_fg_attention']:.4f}" in done.out
     assert Image.open(tmp_path / "evaluation.png").size > (32, 32)
 
 
@@ -146,7 +146,7 @@ def test_segment_as_a_process(reference_run, pictures, tmp_path):
     with np.load(output / "segmentation.npz") as arrays:
         assert arrays["names"].tolist() == names
         assert arrays["images"].shape == (6, 32, 32, 3)
-        assert arrays["masks"].shape == arrays["masks_decoded"].shape == (6, 3, 32, 32, 1)
+        assert arrays["masks_attention"].shape == arrays["masks_decoded"].shape == (6, 3, 32, 32, 1)
         np.testing.assert_array_equal(arrays["labels"], arrays["masks"][..., 0].argmax(axis=1))
         np.testing.assert_array_equal(arrays["images"][1], arrays["images"][5])
     kinds = {f"{name}_{kind}.png" for name in names for kind in ("masks", "overlay", "components")}

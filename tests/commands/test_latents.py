@@ -84,7 +84,7 @@ def test_slots_of_genesis_v2_decode_to_the_decoded_masks(trained):
     scene = activeness.decode(trained, outputs.slots)
     np.testing.assert_allclose(scene.images, outputs.reconstruction, atol=1e-5)
     np.testing.assert_allclose(scene.log_masks, outputs.log_masks_decoded, atol=1e-4)
-    assert activeness.masks_of_codes(trained, outputs) is outputs.log_masks
+    assert activeness.masks_of_codes(trained, outputs) is outputs.log_masks_attention
 
 
 def test_monet_cannot_decode_latents_alone():

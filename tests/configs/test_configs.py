@@ -89,8 +89,8 @@ def test_forward(name):
     assert outputs.reconstruction.shape == (batch, side, side, 3)
     assert outputs.components.shape == (batch, slots, side, side, 3)
     assert outputs.log_masks.shape == (batch, slots, side, side, 1)
-    if outputs.log_masks_decoded is not None:
-        assert outputs.log_masks_decoded.shape == outputs.log_masks.shape
+    for log_masks in outputs.log_masks_by_origin.values():
+        assert log_masks.shape == outputs.log_masks.shape
     assert outputs.slots.shape[:2] == outputs.active_slots.shape == (batch, slots)
     assert outputs.reconstruction_error.shape == (batch,)
     assert bool(outputs.kl) == (config.model.name not in ("slot_attention", "slot_mlp"))

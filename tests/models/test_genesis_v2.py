@@ -60,6 +60,7 @@ def test_contract(outputs):
         "reconstruction": (_B, _SIDE, _SIDE, 3),
         "components": (_B, _K, _SIDE, _SIDE, 3),
         "log_masks": (_B, _K, _SIDE, _SIDE, 1),
+        "log_masks_attention": (_B, _K, _SIDE, _SIDE, 1),
         "log_masks_decoded": (_B, _K, _SIDE, _SIDE, 1),
         "slots": (_B, _K, 8),
         "active_slots": (_B, _K),
@@ -102,14 +103,14 @@ def test_mask_loss_can_be_switched_off(variables, images):
 
 
 def test_masks_sum_to_one(outputs):
-    for log_masks in (outputs.log_masks, outputs.log_masks_decoded):
+    for log_masks in (outputs.log_masks_attention, outputs.log_masks_decoded):
         total = jnp.sum(jnp.exp(log_masks), axis=1)
         np.testing.assert_allclose(total, 1.0, atol=1e-5)
         assert jnp.exp(log_masks).std() > 1e-3  # and are not all the same
 
 
 def test_reconstruction_is_the_mixture_of_components(outputs):
-    mixture = jnp.sum(jnp.exp(outputs.log_masks_decoded) * outputs.components, axis=1)
+    mixture = jnp.sum(jnp.exp(outputs.log_masks) * outputs.components, axis=1)
     np.testing.assert_allclose(outputs.reconstruction, mixture, atol=1e-6)
 
 
@@ -129,7 +130,7 @@ def test_randomness_is_all_in_the_key(variables, images, outputs):
     jax.tree.map(np.testing.assert_array_equal, again, outputs)
     other = compiled()(variables, images, jax.random.key(3))
     assert jnp.abs(other.slots - outputs.slots).min() > 0
-    assert jnp.abs(other.log_masks - outputs.log_masks).max() > 0.1
+    assert jnp.abs(other.log_masks_attention - outputs.log_masks_attention).max() > 0.1
 
 
 def test_every_stochastic_choice_can_be_fixed(variables, images):
@@ -142,7 +143,7 @@ def test_every_stochastic_choice_can_be_fixed(variables, images):
     scores = jax.random.uniform(jax.random.key(0), images.shape[:3])
     fixed, other = call(scores), call(1.0 - scores)
     np.testing.assert_array_equal(fixed.slots, fixed.latents["slots"].mean)
-    assert jnp.abs(other.log_masks - fixed.log_masks).max() > 0.1
+    assert jnp.abs(other.log_masks_attention - fixed.log_masks_attention).max() > 0.1
 
 
 # ---- number of slots
@@ -181,7 +182,7 @@ def test_inactive_slots_have_no_influence(variables, dynamic, images):
     outputs = dynamic[2]
     off = ~outputs.active_slots
     assert off.any()
-    for log_masks in (outputs.log_masks, outputs.log_masks_decoded):
+    for log_masks in (outputs.log_masks_attention, outputs.log_masks_decoded):
         assert jnp.exp(log_masks)[off].max() == 0.0
         np.testing.assert_allclose(jnp.sum(jnp.exp(log_masks), axis=1), 1.0, atol=1e-5)
     assert jnp.abs(outputs.kl["latents"][off]).max() == 0.0
@@ -211,7 +212,9 @@ def test_dynamic_slots_stop_where_a_mask_would_be_small():
 def test_more_slots_than_in_training(variables, images):
     outputs = compiled(num_slots=6)(variables, images, jax.random.key(0))
     assert outputs.log_masks.shape[1] == outputs.components.shape[1] == 6
-    np.testing.assert_allclose(jnp.sum(jnp.exp(outputs.log_masks), axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(
+        jnp.sum(jnp.exp(outputs.log_masks_attention), axis=1), 1.0, atol=1e-5
+    )
     assert jnp.isfinite(outputs.reconstruction_error).all()
 
 

@@ -176,7 +176,7 @@ def compare_outputs(outputs, arrays, mode) -> set[str]:
     ours = {
         "reconstruction": outputs.reconstruction,
         "components": outputs.components[:, slots],
-        "log_masks": outputs.log_masks[:, slots],
+        "log_masks": outputs.segmentation_log_masks[:, slots],
         "component_mean": components.mean[:, slots],
         "component_sigma": components.sigma[:, slots],
         "mean": components.mean[:, 0],
@@ -425,7 +425,7 @@ def test_golden_rows(name, constant_noise):
     close(jnp.mean(outputs.reconstruction), mean, "mean", rtol=0, atol=2e-6)
     close(jnp.std(outputs.reconstruction, ddof=1), std, "std", rtol=0, atol=2e-6)
     for table, log_masks in (
-        (GOLDEN_MASK_MEANS, outputs.log_masks),
+        (GOLDEN_MASK_MEANS, outputs.segmentation_log_masks),
         (GOLDEN_DECODED_MASK_MEANS, outputs.log_masks_decoded),
     ):
         if name in table:

@@ -82,7 +82,7 @@ def test_reconstruction_figure() -> None:
         reconstruction,
         scene["log_masks"],
         scene["components"],
-        log_masks_decoded=decoded,
+        {"attention": decoded, "decoded": scene["log_masks"]},
         true_labels=true_labels,
     )
     num_columns = 5 + _NUM_SLOTS
@@ -94,18 +94,19 @@ def test_reconstruction_figure() -> None:
         ((255, 0, 0), (0, 0, 255)),
         (_WHITE, _WHITE),
         (colors[0], _NEAR_BLACK),
-        (colors[0], colors[1]),
         (colors[2], colors[1]),
+        (colors[0], colors[1]),
     ]
     for row in range(2):
         for column, (square, rest) in enumerate(expected):
             tile = _tile(figure, row, column, num_rows=2)
             assert tuple(tile[inside]) == square, column
             assert tuple(tile[outside]) == rest, column
-    # The decoded masks cut out the slots: the square belongs to slot 3 there, which is black.
-    last = _tile(figure, 1, num_columns - 1, num_rows=2)
-    assert tuple(last[inside]) == (0, 0, 0)
-    assert last[outside].min() == last[outside].max() > 150
+    # The mixing masks cut out the slots: the square belongs to slot 1, and slot 3 is empty.
+    first, last = (_tile(figure, 1, num_columns - i, num_rows=2) for i in (_NUM_SLOTS, 1))
+    assert tuple(first[inside]) == (255, 0, 0)
+    for tile in (first[outside], last[inside], last[outside]):
+        assert tile.min() == tile.max() > 150
     corner = figure.getpixel((12 + 7 * _CELL + 1, figure.height - 12 - 2))
     assert corner == colors[2]
 

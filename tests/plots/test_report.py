@@ -25,9 +25,9 @@ _VALUES = {
 }
 _EVAL_STEPS = np.arange(0, 400, 100)
 _EVAL_VALUES = {
-    "eval/ari_fg": np.array([0.0, 0.2, 0.7, 0.61]),
+    "eval/ari_fg_attention": np.array([0.0, 0.2, 0.7, 0.61]),
     "eval/ari_fg_decoded": np.array([0.1, 0.3, 0.6, 0.82]),
-    "eval/msc_fg": np.array([0.0, 0.1, 0.4, 0.5]),
+    "eval/msc_fg_attention": np.array([0.0, 0.1, 0.4, 0.5]),
 }
 _VOID = {"meta", "img", "br"}
 
@@ -144,7 +144,7 @@ def test_curves_hold_the_data(page: _Page, name: str) -> None:
     steps, series = (_STEPS, _VALUES) if name in _VALUES else (_EVAL_STEPS, _EVAL_VALUES)
     values = np.log(series[name]) if name == "train/beta" else series[name]
     panels = ["loss", "reconstruction_error_per_element", "kl", "beta", "ari_fg", "msc_fg"]
-    panel = panels.index(name.split("/")[1].removesuffix("_decoded"))
+    panel = panels.index(name.split("/")[1].removesuffix("_decoded").removesuffix("_attention"))
     for run in range(2):
         x, y = page.curve(f"run{run}-{panel}-{name}")
         for drawn, data in ((x, steps), (y, values)):

@@ -43,7 +43,7 @@ def test_reference_run(reference_run, reference):
     assert (
         metrics_of(reference_run, "train/beta")[_STEPS] != beta
     )  # what the step used, and what it left
-    assert sorted(metrics_of(reference_run, "eval/ari_fg")) == [20, 40]
+    assert sorted(metrics_of(reference_run, "eval/ari_fg_attention")) == [20, 40]
     assert sorted(path.name for path in (reference_run / "figures").iterdir()) == [
         "step_00000020.png",
         "step_00000040.png",
