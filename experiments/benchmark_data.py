@@ -17,8 +17,8 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import quickstart_tetrominoes
 from experiments.processes import in_new_process, peak_mib
+from ocgm import experiment
 from ocgm.commands import cli
 from ocgm.data import registry
 
@@ -56,7 +56,7 @@ def generating_rate(name: str, seconds: float) -> float:
 
 def tetrominoes_config(data_dir: str, num_records: int) -> ConfigDict:
     """The quickstart's experiment on so many training images."""
-    config = quickstart_tetrominoes.get_config()
+    config = experiment.load_config("quickstart_tetrominoes")
     config.data.data_dir = data_dir
     config.data.num_examples = (num_records, 320, 320)
     return config

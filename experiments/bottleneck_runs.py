@@ -10,7 +10,7 @@ import statistics
 import matplotlib.pyplot as plt
 from ml_collections import ConfigDict
 
-from configs import common, reconstruction_bottlenecks
+from ocgm import experiment
 from ocgm.data import registry
 from ocgm.errors import ConfigError, UserError
 
@@ -51,9 +51,8 @@ class Run:
         return f"{self.dataset},{self.model},{self.latent_size}"
 
     def config(self, overrides: dict[str, object]) -> ConfigDict:
-        config = reconstruction_bottlenecks.get_config(self.spec)
+        config = experiment.load_config(f"reconstruction_bottlenecks:{self.spec}")
         config.seed = self.seed
-        config.lock()
         try:
             config.update_from_flattened_dict(overrides)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -102,13 +101,11 @@ def select_runs(datasets, models, latent_dims, seeds) -> list[Run]:
     Raises:
       UserError: unknown names, no run at all.
     """
-    known = common.expand_specs(reconstruction_bottlenecks.SPECS)
+    patterns = experiment.config_specs("reconstruction_bottlenecks")
+    known = experiment.expand_specs(patterns)
     for dataset, model in itertools.product(datasets, models):
         if not any(spec.startswith(f"{dataset},{model},") for spec in known):
-            raise UserError(
-                f"the paper has no {model} on {dataset}; it has"
-                f" {'; '.join(reconstruction_bottlenecks.SPECS)}."
-            )
+            raise UserError(f"the paper has no {model} on {dataset}; it has {'; '.join(patterns)}.")
     try:
         numbers = list(map(int, latent_dims)), list(map(int, seeds))
     except ValueError as error:
@@ -118,7 +115,7 @@ def select_runs(datasets, models, latent_dims, seeds) -> list[Run]:
     if not runs:
         raise UserError(
             f"the paper has none of --latent_dims={','.join(map(str, latent_dims))} for"
-            f" {', '.join(models)}; it has {'; '.join(reconstruction_bottlenecks.SPECS)}."
+            f" {', '.join(models)}; it has {'; '.join(patterns)}."
         )
     return runs
 

@@ -11,15 +11,12 @@ import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
-from configs import common
-from ocgm import models
+from ocgm import experiment, models
 from ocgm.errors import ConfigError, UserError
 from ocgm.interop.torch_import import abstract_variables
 from ocgm.training.objectives import LossWeights
 from ocgm.training.step import loss_terms, stream_keys
 
-# K = 7, as in the paper's comparison.
-_DATASET = "clevr_with_masks"
 FORWARD, TRAINING = "forward", "forward and backward"
 BASELINE = "EfficientMORL, I = 1"
 
@@ -50,7 +47,7 @@ class Variant:
 
 
 def _efficient_morl(steps: list[int]) -> list[Variant]:
-    config = common.efficient_morl_clevr6().model
+    config = experiment.load_config("efficient_morl_clevr6").model
     return [
         Variant(f"EfficientMORL, I = {count}", config, {"refinement_steps": count})
         for count in steps
@@ -58,9 +55,17 @@ def _efficient_morl(steps: list[int]) -> list[Variant]:
 
 
 def _iodine(title: str, remat: bool) -> list[Variant]:
-    config = common.iodine(_DATASET).model
+    config = experiment.load_config("iodine_clevr6").model
     config.remat = remat
     return [Variant(title, config)]
+
+
+def _genesis(_: list[int]) -> list[Variant]:
+    return [Variant("GENESIS", experiment.default_config("genesis", "clevr_with_masks").model)]
+
+
+def _slot_attention(_: list[int]) -> list[Variant]:
+    return [Variant("Slot Attention", experiment.load_config("slot_attention_clevr6").model)]
 
 
 # Variants of each model, given EfficientMORL's numbers of refinement steps.
@@ -68,8 +73,8 @@ _VARIANTS: dict[str, Callable[[list[int]], list[Variant]]] = {
     "efficient_morl": _efficient_morl,
     "iodine": lambda _: _iodine("IODINE", remat=False),
     "iodine_remat": lambda _: _iodine("IODINE, remat", remat=True),
-    "genesis": lambda _: [Variant("GENESIS", common.genesis(_DATASET).model)],
-    "slot_attention": lambda _: [Variant("Slot Attention", common.slot_attention(_DATASET).model)],
+    "genesis": _genesis,
+    "slot_attention": _slot_attention,
 }
 MODELS = tuple(_VARIANTS)
 

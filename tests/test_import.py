@@ -18,7 +18,7 @@ if "jax" in sys.modules:
     "modules",
     [
         "ocgm, ocgm.models, ocgm.losses, ocgm.evaluation.segmentation, ocgm.training.objectives, ocgm.inference",
-        "ocgm.commands.describe, configs.genesis_v2_multi_dsprites",
+        "ocgm.commands.describe, ocgm.experiment",
     ],
 )
 def test_import_is_light(modules):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from helpers import finish, start
 
-from configs import common
 from experiments import efficiency_runs
 from experiments.efficiency_runs import BASELINE, FORWARD, TRAINING, Case, Result, Variant
+from ocgm import experiment
 from ocgm.errors import UserError
 
 SIDE = 16
@@ -19,7 +19,7 @@ SIDE = 16
 
 @functools.cache
 def tiny_case() -> Case:
-    config = common.slot_attention("tetrominoes").model
+    config = experiment.load_config("slot_attention_tetrominoes").model
     config.update(num_slots=2, latent_size=4, encoder_features=(4, 4), encoder_strides=(1, 1))
     config.update(hidden_size=4, decoder_features=4)
     (case,) = efficiency_runs.all_cases([Variant("tiny", config, {"iterations": 1})], [SIDE])
