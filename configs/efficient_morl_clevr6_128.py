@@ -2,7 +2,7 @@
 
 ocgm train --config=efficient_morl_clevr6_128 --workdir=DIR
 
-No figure was published. The authors' data file may hold other scenes; its contents are not documented.
+The paper has no figure for it. The authors' data file may hold other scenes; its contents are not documented.
 """
 
 from ocgm import experiment

@@ -1,8 +1,11 @@
 """Configs by name, by file, and the default experiment."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
+from helpers import ROOT
 
 from ocgm import experiment, models
 from ocgm.errors import ConfigError, UserError
@@ -76,3 +79,19 @@ def test_a_file_without_get_config(tmp_path):
     path.write_text("")
     with pytest.raises(ConfigError, match="empty.py does not define get_config"):
         experiment.load_config(str(path))
+
+
+def test_configs_ship_inside_the_package(tmp_path):
+    """What a wheel installs has no top-level `configs`, and finds its configs from any directory."""
+    pytest.importorskip("setuptools")
+    build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path / "lib")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    assert [path.name for path in (tmp_path / "lib").iterdir()] == ["ocgm"]
+    code = "import ocgm.experiment as e; print(e.config_path('genesis_v2_objectsroom'))"
+    path = {"PYTHONPATH": str(tmp_path / "lib")}
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=path, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == str(
+        tmp_path / "lib" / "ocgm" / "configs" / "genesis_v2_objectsroom.py"
+    ), found.stderr
