@@ -110,7 +110,6 @@ def experiment(dataset: str, model: str, **fields: object) -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
-            "num_seeds": 1,  # N > 1 trains seed, ..., seed + N - 1 together on one device
             "batch_size": 32,
             "num_train_steps": 500_000,
             "max_train_minutes": 0.0,  # stop, evaluate and save after so long; 0 means never

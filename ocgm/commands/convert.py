@@ -88,8 +88,6 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
-    if config.num_seeds > 1:
-        raise ConfigError("config.num_seeds must be 1: a checkpoint is of one seed.")
     weights, step = read_state_dict(cli.folder(_CHECKPOINT.value))
     model = models.build(config.model)
     if not model.torch_entries():
