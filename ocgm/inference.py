@@ -14,12 +14,12 @@ import ml_collections
 import numpy as np
 
 from ocgm import models, run_dir, sharding
-from ocgm.errors import CheckpointError, ConfigError, InputError
+from ocgm.errors import CheckpointError, InputError
 from ocgm.files import write_atomically
 from ocgm.images import to_float
 from ocgm.models.base import Outputs, Sample, stream_keys
 from ocgm.training.checkpoint import CheckpointStore
-from ocgm.training.step import abstract_state, all_seeds, variables_of_seed
+from ocgm.training.step import abstract_state
 
 # Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
@@ -32,7 +32,7 @@ class TrainedModel:
     """A model with its weights.
 
     Attributes:
-      config: the experiment that made it; of a run of several seeds, that of this seed alone.
+      config: the experiment that made it.
       model: the module.
       variables: its variables.
       step: number of updates that made them.
@@ -120,23 +120,17 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
     return jnp.asarray(images, jnp.float32)
 
 
-def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None) -> TrainedModel:
+def load(workdir: pathlib.Path, step: int | None = None) -> TrainedModel:
     """The model of a run, or of an exported folder.
 
     Args:
       workdir: folder of a run, of an export, or `PRETRAINED`.
       step: a step that the run saved; its newest sound checkpoint by default.
-      seed: a seed that the run trained; its first by default.
 
     Raises:
-      ConfigError: the run did not train this seed.
       UserError: there is no checkpoint, or it is damaged.
     """
     config = run_dir.load(workdir)
-    seed = config.seed if seed is None else seed
-    if seed not in all_seeds(config):
-        trained = ", ".join(map(str, all_seeds(config)))
-        raise ConfigError(f"{workdir} holds no model of seed {seed}; it holds seed {trained}.")
     model = models.build(config.model)
     if (workdir / _EXPORT).exists():
         return _load_export(workdir, config, model)
@@ -149,8 +143,7 @@ def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None
         raise CheckpointError(f"{workdir} holds no checkpoint yet.")
     for problem in restored.problems:
         print(f"warning: {problem}", flush=True)
-    variables = variables_of_seed(config, restored.state, seed)
-    config.update(seed=seed, num_seeds=1)
+    variables = {"params": restored.state.params, **restored.state.model_state}
     return TrainedModel(config, model, variables, restored.step)
 
 

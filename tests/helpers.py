@@ -21,6 +21,7 @@ from absl import flags
 
 from ocgm import run_dir, sharding
 from ocgm.training.checkpoint import CheckpointStore
+from ocgm.training.step import abstract_state
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -96,7 +97,7 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
     mesh = sharding.make_mesh(config.mesh)
     with CheckpointStore(workdir) as checkpoints:
         step = checkpoints.steps()[-1] if step is None else step
-        restored = checkpoints.restore(step.abstract_state(config, mesh), step=step)
+        restored = checkpoints.restore(abstract_state(config, mesh), step=step)
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
     for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):

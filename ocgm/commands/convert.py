@@ -88,8 +88,6 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
-    if config.num_seeds > 1:
-        raise ConfigError("config.num_seeds must be 1: a checkpoint is of one seed.")
     weights, step = read_state_dict(cli.folder(_CHECKPOINT.value))
     model = models.build(config.model)
     if not model.torch_entries():
@@ -102,12 +100,11 @@ def main(argv: list[str]) -> None:
     run_dir.claim_workdir(workdir, config)
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
-    if "objective" in torch_import.abstract_variables(model):
-        # A file may hold the error's weight, GECO's; without GECO it means nothing.
-        imported = variables.pop("objective", {})
-        variables = objectives.with_weights({**variables, "objective": {}}, opt_state)
-        if "geco" in config.objective.name:
-            variables["objective"] |= imported
+    # A file may hold the error's weight, GECO's; without GECO it means nothing.
+    imported = variables.pop("loss_weights", {})
+    variables = objectives.with_weights(variables, opt_state)
+    if "geco" in config.objective.name:
+        variables["loss_weights"] |= imported
     state = TrainState(
         step=np.int32(step),
         params=params,

@@ -23,9 +23,6 @@ _VARIANT = flags.DEFINE_string(
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "How many of its first images.", 1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at a time.", 1)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
 _SEED = flags.DEFINE_integer("seed", 0, "Of latents and seed scores.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data is, if not where the run had it.")
 _NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as in training.", 2)
@@ -44,7 +41,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     workdir = cli.model_folder(_WORKDIR.value)
-    trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
+    trained = inference.load(workdir, _STEP.value)
     if _DATA_DIR.value:
         trained.config.data.data_dir = _DATA_DIR.value
     if _VARIANT.value:

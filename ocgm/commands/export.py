@@ -11,15 +11,12 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write; can be given as --workdir elsewhere."
 )
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    trained = inference.load(cli.folder(_WORKDIR.value), _STEP.value, _MODEL_SEED.value)
+    trained = inference.load(cli.folder(_WORKDIR.value), _STEP.value)
     output = cli.folder(_OUTPUT.value)
     inference.export(trained, output)
     # The training curves go along: a report on the export shows them.

@@ -49,9 +49,6 @@ _OPTIONS = flags.DEFINE_multi_string(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images, or decoded scenes, at a time.", 1)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data is, if not where the run had it.")
 
 _TRAVERSED_IMAGES, _TRAVERSED_DIMENSIONS = 2, 6
@@ -75,7 +72,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     workdir = cli.model_folder(_WORKDIR.value)
-    trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
+    trained = inference.load(workdir, _STEP.value)
     if jax.process_index() > 0:  # No work here is split over processes.
         return
     data = trained.config.data

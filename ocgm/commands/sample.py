@@ -15,9 +15,6 @@ _NUM_IMAGES = flags.DEFINE_integer("num_images", 8, "How many scenes.", 1)
 _NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "Slots, if not as many as in training.", 2)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
 _OUTPUT = flags.DEFINE_string(
     "output", "", "Folder for samples.png and .npz; --workdir by default."
 )
@@ -28,7 +25,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     workdir = cli.model_folder(_WORKDIR.value)
     output = cli.output_folder(_OUTPUT.value, workdir)
-    trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
+    trained = inference.load(workdir, _STEP.value)
     drawn = trained.sample(_NUM_IMAGES.value, _SEED.value, _NUM_SLOTS.value or 0)
     drawn = jax.device_get(drawn)
     figures.save_png(

@@ -26,9 +26,6 @@ _DYNAMIC_SLOTS = flags.DEFINE_bool(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of latents and seed scores.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", 1)
 
 
@@ -36,7 +33,7 @@ def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise InputError("name at least one image or folder of images.")
     workdir, output = cli.model_folder(_WORKDIR.value), cli.folder(_OUTPUT.value)
-    trained = inference.load(workdir, _STEP.value, _MODEL_SEED.value)
+    trained = inference.load(workdir, _STEP.value)
     names, images, _ = load_images(argv[1:], trained.config.model.image_size)
     options = {"dynamic_slots": True} if _DYNAMIC_SLOTS.value else {}
     if _NUM_SLOTS.value:
