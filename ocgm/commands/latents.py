@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from absl import app, flags
+from ml_collections import ConfigDict
 from PIL import Image
 
 from ocgm import inference
 from ocgm.commands import cli
-from ocgm.data import eval_batches
+from ocgm.data import eval_batches, open_builder
 from ocgm.errors import InputError, UserError
 from ocgm.evaluation import activeness, dci, segmentation
 from ocgm.files import write_atomically
@@ -102,7 +103,7 @@ def main(argv: list[str]) -> None:
             print(f"  z[{i}]".ljust(38), f"{active[i]:.3g}  in [{low:.2f}, {high:.2f}]")
 
     try:
-        record["dci"] = _dci(measured.objects, data.name)
+        record["dci"] = _dci(measured.objects, data)
     except UserError as error:
         print(f"no DCI: {error}")
 
@@ -123,6 +124,7 @@ def _measure(trained: inference.TrainedModel) -> _Measured:
     batches = eval_batches(
         trained.config.data, _SPLIT.value, size, count, 0, 1, extra_fields=("factors",)
     )
+    factors = open_builder(trained.config.data).factors
     images, slots, objects = [], [], []
     for i, batch in enumerate(batches):
         outputs = trained(batch["image"], _SEED.value + i, **options)
@@ -134,7 +136,7 @@ def _measure(trained: inference.TrainedModel) -> _Measured:
                 activeness.masks_of_codes(trained, outputs), batch["masks"].shape[1]
             )
             codes, log_masks = jax.device_get((dci.slot_codes(outputs), log_masks))
-            objects.append(dci.match_objects(batch, codes, log_masks, _MIN_PIXELS.value))
+            objects.append(dci.match_objects(batch, codes, log_masks, factors, _MIN_PIXELS.value))
     return _Measured(
         np.concatenate(images)[: _NUM_IMAGES.value],
         np.concatenate(slots)[: _NUM_IMAGES.value],
@@ -193,16 +195,19 @@ def _activeness(
     return active.mean(axis=0), {"activeness.png": heat, "traversals.png": picture}
 
 
-def _dci(objects: tuple[np.ndarray, dict[str, np.ndarray]] | None, dataset: str) -> dict[str, Any]:
+def _dci(
+    objects: tuple[np.ndarray, dict[str, np.ndarray]] | None, data: ConfigDict
+) -> dict[str, Any]:
     """Scores of matched objects, which are also printed.
 
     Raises:
       UserError: there is nothing to score, or scikit-learn is missing.
     """
     if objects is None:
-        raise InputError(f"{dataset} has no masks or no factors of objects.")
-    codes, factors = objects
-    scores = dataclasses.asdict(dci.dci(codes, dci.with_kinds(factors)))
+        raise InputError(f"{data.name} has no masks or no factors of objects.")
+    codes, values = objects
+    factors = dci.with_kinds(values, open_builder(data).factors)
+    scores = dataclasses.asdict(dci.dci(codes, factors))
     print(f"DCI of {len(codes)} objects in {_DCI_IMAGES.value} images")
     for name, value in scores.items():
         if isinstance(value, float):
