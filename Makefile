@@ -27,7 +27,7 @@ lint: $(VENV)/installed
 $(VENV)/installed: setup.py ocgm/__init__.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocgm needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	touch $@
 
 clean:
