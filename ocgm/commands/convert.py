@@ -50,12 +50,11 @@ def _train_state(config: ml_collections.ConfigDict, variables: dict, step: int) 
     model = models.build(config.model)
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
-    if "objective" in torch_import.abstract_variables(model):
-        # A file may hold the error's weight, GECO's; without GECO it means nothing.
-        imported = variables.pop("objective", {})
-        variables = objectives.with_weights({**variables, "objective": {}}, opt_state)
-        if "geco" in config.objective.name:
-            variables["objective"] |= imported
+    # A file may hold the weight of the error; it belongs to GECO.
+    imported = variables.pop("loss_weights", {})
+    variables = objectives.with_weights(variables, opt_state)
+    if "geco" in config.objective.name:
+        variables["loss_weights"] |= imported
     return TrainState(
         step=np.int32(step),
         params=params,
