@@ -55,8 +55,6 @@ def _call(main: Main, argv: list[str]) -> None:
     except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
         fail("interrupted.", 130)
     except OSError as error:
-        if "Failed loading config file" in str(error):  # ml_collections raises it on first use.
-            fail(f"--config: {str(error).splitlines()[-1].strip()}")
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             fail(f"cannot write: {error}")
         raise
@@ -64,10 +62,24 @@ def _call(main: Main, argv: list[str]) -> None:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(_with_config_path(argv))
     # What config files raise, and ml_collections for fields that do not exist or have another type.
     except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         fail(" ".join(str(error).split()))
+
+
+def _with_config_path(argv: list[str]) -> list[str]:
+    """Return the arguments with the file of the config that --config names."""
+    words = []
+    for word in argv:
+        flag, equals, name = word.partition("=")
+        if flag in ("--config", "-config") and equals:
+            from ocgm import experiment  # It imports JAX; not all commands have a config.
+
+            name, colon, spec = name.partition(":")
+            word = f"{flag}={experiment.config_path(name)}{colon}{spec}"
+        words.append(word)
+    return words
 
 
 def no_arguments(argv: Sequence[str]) -> None:

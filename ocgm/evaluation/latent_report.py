@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from ocgm.data import eval_batches
+from ocgm.data import eval_batches, open_builder
 from ocgm.errors import InputError
 from ocgm.evaluation import activeness, dci, segmentation
 from ocgm.images import to_float
@@ -32,7 +32,7 @@ class Measured(NamedTuple):
     Attributes:
       images: uint8 [N, S, S, 3], for activeness.
       slots: their sampled latents, [N, K, D].
-      objects: codes and factors of the objects, for DCI; None for datasets without masks or factors.
+      objects: codes, and values of the factors, of the objects, for DCI; None for datasets without masks or factors.
     """
 
     images: np.ndarray
@@ -78,6 +78,7 @@ def measure(
     options = calls.static_options(model_options or {})
     count = max(num_images, dci_images)
     batches = eval_batches(data, split, batch_size, count, 0, 1, extra_fields=("factors",))
+    factors = open_builder(data).factors
     images, slots, objects = [], [], []
     for i, batch in enumerate(batches):
         floats = to_float(jnp.asarray(batch["image"]))
@@ -90,7 +91,7 @@ def measure(
                 activeness.masks_of_codes(model, variables, outputs), batch["masks"].shape[1]
             )
             codes, log_masks = jax.device_get((dci.slot_codes(outputs), log_masks))
-            objects.append(dci.match_objects(batch, codes, log_masks, min_pixels))
+            objects.append(dci.match_objects(batch, codes, log_masks, factors, min_pixels))
     return Measured(
         np.concatenate(images)[:num_images],
         np.concatenate(slots)[:num_images],
@@ -182,7 +183,8 @@ def dci_record(objects: Objects | None, data: ml_collections.ConfigDict) -> dict
     """
     if objects is None:
         raise InputError(f"{data.name} has no masks or no factors of objects.")
-    codes, factors = objects
-    scores = dataclasses.asdict(dci.dci(codes, dci.with_kinds(factors)))
+    codes, values = objects
+    factors = dci.with_kinds(values, open_builder(data).factors)
+    scores = dataclasses.asdict(dci.dci(codes, factors))
     scores["importance"] = scores["importance"].tolist()
     return {"num_objects": len(codes), **scores}

@@ -16,6 +16,11 @@ from ocgm.datasets.builders.progress import progress
 
 VARIANTS = {"default": "Shelf and tote, split by scene."}
 
+FACTORS = {
+    **dict.fromkeys(("environment", "object", "scene"), base.scene_factor("class", np.int32)),
+    "frame": base.scene_factor("number", np.int32),
+}
+
 _ARCHIVE = "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
 _FRAME = re.compile(r"frame-(\d+)\.color\.png")
 _EMPTY = "scene-empty"
@@ -38,9 +43,10 @@ class Builder(from_files.FileBuilder):
     IMAGE_SIZES = (128, 64)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        names = ("environment", "object", "scene", "frame")
-        factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return base.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
+from ocgm.datasets.apc import apc_dataset_builder as published
 from ocgm.datasets.apc_synthetic import scenes as scenes_lib
 from ocgm.datasets.apc_synthetic.objects import PRODUCTS
 from ocgm.datasets.builders import base, generated
@@ -29,16 +30,17 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = _SCENES * _FRAMES
 
     def _features(self) -> tfds.features.FeaturesDict:
-        whole = tfds.features.Scalar(np.int32)
-        factors = {
-            # Those of the published dataset's record, then what only we know.
-            **dict.fromkeys(("environment", "object", "scene", "frame"), whole),
-            "pose": tfds.features.Tensor(shape=(1,), dtype=np.int32),
-            "yaw": tfds.features.Tensor(shape=(1,), dtype=np.float32),
-            "position": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
-            "size": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
+        return base.record_features(self.image_size, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {
+            **published.FACTORS,
+            # Which poses an object can have depends on the object.
+            "pose": base.object_factor("class", 1, np.int32, scored=False),
+            "yaw": base.object_factor("number", 1, np.float32),
+            "position": base.object_factor("number", 1, np.float32, 3),
+            "size": base.object_factor("number", 1, np.float32, 3),
         }
-        return base.record_features(self.image_size, factors)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         names = self.info.metadata

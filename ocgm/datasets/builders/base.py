@@ -7,7 +7,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -59,6 +59,43 @@ def standard_configs(variants: Mapping[str, str]) -> list[SceneConfig]:
 # ---- records
 
 
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """A quantity that is known of the objects of a scene or of the scene as a whole.
+
+    Attributes:
+      feature: its form in a record; of objects [N, ...], with zeros behind the last object.
+      of: what it describes; row i of a factor of objects is the object with label i + 1.
+      kind: "class" if values are equal or different only, as a code, an index or one of few colours;
+        "number" if their order and distance have a meaning.
+      scored: whether disentanglement is measured by it. Not so for indices, flags, and factors that follow from
+        others.
+    """
+
+    feature: tfds.features.FeatureConnector
+    of: Literal["object", "scene"]
+    kind: Literal["class", "number"]
+    scored: bool = True
+
+
+def object_factor(
+    kind: Literal["class", "number"],
+    max_objects: int,
+    dtype: type,
+    *shape: int,
+    scored: bool = True,
+) -> Factor:
+    """Return a factor of objects, an array [max_objects, *shape] of each record."""
+    feature = tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
+    return Factor(feature, "object", kind, scored)
+
+
+def scene_factor(kind: Literal["class", "number"], dtype: type, *shape: int) -> Factor:
+    """Return a factor of the scene, an array of this shape, or a scalar, of each record."""
+    tensor = tfds.features.Tensor(shape=shape, dtype=dtype)
+    return Factor(tensor if shape else tfds.features.Scalar(dtype), "scene", kind)
+
+
 def _bytes(*shape: int) -> tfds.features.Tensor:
     """An image or label map: uint8, left to ArrayRecord to compress."""
     return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
@@ -66,7 +103,7 @@ def _bytes(*shape: int) -> tfds.features.Tensor:
 
 def record_features(
     image_size: int,
-    factors: Mapping[str, Any],
+    factors: Mapping[str, Factor],
     *,
     masks: bool = True,
     mask_size: int | None = None,
@@ -76,7 +113,7 @@ def record_features(
 
     Args:
       image_size: side of the image in pixels.
-      factors: what is known of the scene; a dict of feature connectors.
+      factors: what is known of the scene and its objects.
       masks: whether there are true masks.
       mask_size: their side in pixels, if it is not that of the image.
       background_parts: whether the background is told apart in sky, floor and walls.
@@ -84,7 +121,7 @@ def record_features(
     features: dict[str, Any] = {
         "image": _bytes(image_size, image_size, 3),
         "num_objects": tfds.features.Scalar(np.int32),
-        "factors": dict(factors),
+        "factors": {name: factor.feature for name, factor in factors.items()},
     }
     mask_size = mask_size or image_size
     if masks:
@@ -210,6 +247,15 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if num_examples:
             changes["n" + "_".join(map(str, num_examples))] = f"at most {num_examples} images"
         return changes
+
+    @abc.abstractmethod
+    def _factors(self) -> dict[str, Factor]:
+        """Return what is known of the scene and its objects, by name."""
+
+    @property
+    def factors(self) -> dict[str, Factor]:
+        """Factors of a record, by name."""
+        return self._factors()
 
     @property
     def image_size(self) -> int:

@@ -39,23 +39,20 @@ _PARTS = {
 _CODES = ("size", "material", "shape", "color")
 
 
-def _per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=(_MAX_OBJECTS, *shape), dtype=dtype)
-
-
+_NUMBER = base.object_factor("number", _MAX_OBJECTS, np.float32)
 FACTORS = {
-    **dict.fromkeys(("x", "y", "z", "rotation"), _per_object(np.float32)),
-    "pixel_coords": _per_object(np.float32, 3),
-    **dict.fromkeys(_CODES, _per_object(np.int32)),
-    "visibility": _per_object(np.float32),
+    **dict.fromkeys(("x", "y", "z", "rotation"), _NUMBER),
+    "pixel_coords": base.object_factor("number", _MAX_OBJECTS, np.float32, 3, scored=False),
+    **dict.fromkeys(_CODES, base.object_factor("class", _MAX_OBJECTS, np.int32)),
+    "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
 }
 _FORM = multi_object.Form(
     entities=1 + _MAX_OBJECTS,
     height=240,
     width=320,
     factors={
-        name: Field(np.uint8 if name in _CODES else np.float32, feature.shape[1:])
-        for name, feature in FACTORS.items()
+        name: Field(np.uint8 if name in _CODES else np.float32, factor.feature.shape[1:])
+        for name, factor in FACTORS.items()
     },
 )
 
@@ -81,7 +78,10 @@ class Builder(multi_object.MultiObjectBuilder):
 
     def _features(self) -> tfds.features.FeaturesDict:
         mask_size = len(PREPROCESSING[self.protocol].mask_pixels(self.image_size))
-        return base.record_features(self.image_size, FACTORS, mask_size=mask_size)
+        return base.record_features(self.image_size, self.factors, mask_size=mask_size)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record | None:
         """See `MultiObjectBuilder`."""

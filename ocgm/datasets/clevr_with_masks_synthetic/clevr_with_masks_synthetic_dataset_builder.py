@@ -28,11 +28,14 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 32
 
     def _features(self) -> tfds.features.FeaturesDict:
-        more = {
-            "camera": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "lights": tfds.features.Tensor(shape=(3, 3), dtype=np.float32),
+        return base.record_features(self.image_size, self.factors, mask_size=self._mask_size)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {
+            **FACTORS,
+            "camera": base.scene_factor("number", np.float32, 3),
+            "lights": base.scene_factor("number", np.float32, 3, 3),
         }
-        return base.record_features(self.image_size, {**FACTORS, **more}, mask_size=self._mask_size)
 
     @property
     def _mask_size(self) -> int:
@@ -50,11 +53,11 @@ class Builder(generated.GeneratedBuilder):
             "image": scenes_lib.render_images(scenes, *crop, self.image_size),
             "masks": scenes_lib.render_masks(scenes, *crop, self._mask_size),
             "num_objects": scenes.num_objects,
-            "factors": _factors(scenes),
+            "factors": _factors_of(scenes),
         }
 
 
-def _factors(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
+def _factors_of(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
     x, y, z = np.moveaxis(scenes.position, -1, 0)
     return {
         "x": x,

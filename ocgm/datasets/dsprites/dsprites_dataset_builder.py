@@ -13,6 +13,14 @@ from ocgm.datasets.sprites import sprite_scenes, sprites
 
 VARIANTS = {"default": "White sprites on black."}
 
+_NUMBER = base.object_factor("number", 1, np.float32)
+FACTORS = {
+    "sprite": base.object_factor("class", 1, np.int32, scored=False),
+    "shape": base.object_factor("class", 1, np.int32),
+    **dict.fromkeys(("scale", "orientation", "x", "y"), _NUMBER),
+    "classes": base.object_factor("class", 1, np.int32, 5, scored=False),
+}
+
 _STEM = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
 _BLOCK = 256
 _HELD_OUT = 0.05  # Part of the images in validation, and in test.
@@ -30,7 +38,10 @@ class Builder(from_files.FileBuilder, skip_registration=True):
     BUILDER_CONFIGS = base.standard_configs(VARIANTS)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return features()
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -57,21 +68,6 @@ class Builder(from_files.FileBuilder, skip_registration=True):
         blocks = (records(index[start : start + _BLOCK], draw) for start in starts)
         single = (record for block in blocks for record in base.rows(block))
         return progress(single, min(count, len(index)), f"{self.info.full_name} {split}")
-
-
-def features() -> tfds.features.FeaturesDict:
-    """Returns the form of a record of one sprite."""
-    number = tfds.features.Tensor(shape=(1,), dtype=np.float32)
-    code = tfds.features.Tensor(shape=(1,), dtype=np.int32)
-    return base.record_features(
-        sprites.IMAGE_SIZE,
-        {
-            "sprite": code,
-            "shape": code,
-            **dict.fromkeys(("scale", "orientation", "x", "y"), number),
-            "classes": tfds.features.Tensor(shape=(1, 5), dtype=np.int32),
-        },
-    )
 
 
 def sprite_indices() -> dict[str, np.ndarray]:

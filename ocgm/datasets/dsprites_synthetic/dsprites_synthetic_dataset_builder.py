@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.dsprites import dsprites_dataset_builder as published
-from ocgm.datasets.sprites import sprite_scenes
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 VARIANTS = {"default": "White sprites on black, drawn here."}
 
@@ -25,7 +25,10 @@ class Builder(generated.GeneratedBuilder):
     ENDLESS = False
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return published.features()
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(published.FACTORS)
 
     @functools.cached_property
     def _indices(self) -> dict[str, np.ndarray]:

@@ -77,8 +77,11 @@ class Builder(from_files.FileBuilder):
     def _features(self) -> tfds.features.FeaturesDict:
         if (self.data_path / "features.json").exists():
             return tfds.features.FeaturesDict.from_config(self.data_path)
-        factors = {"file": tfds.features.Text()}
-        return base.record_features(self.image_size, factors, masks=self.builder_config.has_masks)
+        has_masks = self.builder_config.has_masks
+        return base.record_features(self.image_size, self.factors, masks=has_masks)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {"file": base.Factor(tfds.features.Text(), "scene", "class")}
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The folder itself."""

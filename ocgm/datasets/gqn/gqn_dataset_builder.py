@@ -18,6 +18,11 @@ VARIANTS = {"default": "Rooms of rooms_ring_camera, from the files that are ther
 NUM_VIEWS = 10
 # A camera: x, y, z, yaw, pitch.
 CAMERA_SIZE = 5
+FACTORS = {
+    "scene": base.scene_factor("class", np.int32),
+    "view": base.scene_factor("class", np.int32),
+    "camera": base.scene_factor("number", np.float32, CAMERA_SIZE),
+}
 
 _SIDE = 64
 _FIELDS = {
@@ -52,12 +57,10 @@ class Builder(from_files.FileBuilder):
     IMAGE_SIZES = (64, 32)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        factors = {
-            "scene": tfds.features.Scalar(np.int32),
-            "view": tfds.features.Scalar(np.int32),
-            "camera": tfds.features.Tensor(shape=(CAMERA_SIZE,), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, self.factors, masks=False)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The files of all splits, by number."""

@@ -26,24 +26,22 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 2 * published.NUM_VIEWS
 
     def _features(self) -> tfds.features.FeaturesDict:
-        def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-            return tfds.features.Tensor(shape=(rooms_lib.MAX_OBJECTS, *shape), dtype=dtype)
+        return base.record_features(self.image_size, self.factors)
 
-        factors = {
-            "scene": tfds.features.Scalar(np.int32),
-            "view": tfds.features.Scalar(np.int32),
-            "camera": tfds.features.Tensor(shape=(published.CAMERA_SIZE,), dtype=np.float32),
-            "shape": per_object(np.int32),
-            "size": per_object(np.float32, 3),
-            "yaw": per_object(np.float32),
-            "position": per_object(np.float32, 3),
-            "color": per_object(np.float32, 3),
-            "wall": tfds.features.Scalar(np.int32),
-            "floor": tfds.features.Scalar(np.int32),
-            "lamp": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "target": tfds.features.Tensor(shape=(3,), dtype=np.float32),
+    def _factors(self) -> dict[str, base.Factor]:
+        vector = base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32, 3)
+        return {
+            **published.FACTORS,
+            "shape": base.object_factor("class", rooms_lib.MAX_OBJECTS, np.int32),
+            "size": vector,
+            "yaw": base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32),
+            "position": vector,
+            "color": vector,
+            "wall": base.scene_factor("class", np.int32),
+            "floor": base.scene_factor("class", np.int32),
+            "lamp": base.scene_factor("number", np.float32, 3),
+            "target": base.scene_factor("number", np.float32, 3),
         }
-        return base.record_features(self.image_size, factors)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

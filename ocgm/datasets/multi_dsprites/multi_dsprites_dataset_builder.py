@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.multi_dsprites import scenes as scenes_lib
-from ocgm.datasets.sprites import sprite_scenes
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 VARIANTS = {
     "plain": "Colours are independent.",
@@ -28,7 +28,11 @@ class Builder(generated.GeneratedBuilder):
     USES_SPRITES = True
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return sprite_scenes.features(scenes_lib.MAX_OBJECTS)
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        color = "class" if self.builder_config.variant == "vivid" else "number"
+        return sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
 
     @functools.cached_property
     def _scenes(self) -> dict[str, sprite_scenes.Scenes]:

@@ -27,8 +27,16 @@ class Builder(generated.GeneratedBuilder):
     USES_SPRITES = True
 
     def _features(self) -> tfds.features.FeaturesDict:
-        more = {"texture": _texture_features()} if self.builder_config.variant == "textured" else {}
-        return sprite_scenes.features(scenes_lib.MAX_OBJECTS, **more)
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        variant = self.builder_config.variant
+        color = "class" if variant == "binarized" else "number"
+        factors = sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
+        if variant == "textured":
+            # Of the background, too, in the first row.
+            factors["texture"] = base.Factor(_texture_features(), "scene", "number")
+        return factors
 
     @functools.cached_property
     def _draw(self) -> sprite_scenes.DrawSprites:
@@ -51,14 +59,16 @@ class Builder(generated.GeneratedBuilder):
         return records
 
 
-def _texture_features() -> dict[str, tfds.features.Tensor]:
+def _texture_features() -> tfds.features.FeaturesDict:
     def per_entity(dtype: type, *shape: int) -> tfds.features.Tensor:
         return tfds.features.Tensor(shape=(1 + scenes_lib.MAX_OBJECTS, *shape), dtype=dtype)
 
-    return {
-        "pattern": per_entity(np.int32),
-        "period": per_entity(np.float32),
-        "angle": per_entity(np.float32),
-        "phase": per_entity(np.float32, 2),
-        "color": per_entity(np.uint8, textures_lib.NUM_COLORS, 3),
-    }
+    return tfds.features.FeaturesDict(
+        {
+            "pattern": per_entity(np.int32),
+            "period": per_entity(np.float32),
+            "angle": per_entity(np.float32),
+            "phase": per_entity(np.float32, 2),
+            "color": per_entity(np.uint8, textures_lib.NUM_COLORS, 3),
+        }
+    )

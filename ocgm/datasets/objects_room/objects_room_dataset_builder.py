@@ -37,7 +37,10 @@ class Builder(multi_object.MultiObjectBuilder):
     }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(_SIDE, {}, background_parts=True)
+        return base.record_features(_SIDE, self.factors, background_parts=True)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {}
 
     def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""

@@ -8,23 +8,19 @@ from ocgm.datasets.objects_room.objects_room_dataset_builder import VARIANTS
 from ocgm.datasets.objects_room.objects_room_dataset_builder import Builder as Published
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
 
-
-def _tensor(dtype: type, *shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=dtype)
-
-
 _MAX_OBJECTS = scenes_lib.MAX_OBJECTS
+_VECTOR = base.object_factor("number", _MAX_OBJECTS, np.float32, 3)
 _FACTORS = {
-    "shape": _tensor(np.int32, _MAX_OBJECTS),
-    "size": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "position": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "rotation": _tensor(np.float32, _MAX_OBJECTS),
-    "color": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "visibility": _tensor(np.float32, _MAX_OBJECTS),
-    "floor_color": _tensor(np.float32, 3),
-    "wall_color": _tensor(np.float32, 3),
-    "camera": _tensor(np.float32, 5),
-    "light": _tensor(np.float32, 3),
+    "shape": base.object_factor("class", _MAX_OBJECTS, np.int32),
+    "size": _VECTOR,
+    "position": _VECTOR,
+    "rotation": base.object_factor("number", _MAX_OBJECTS, np.float32),
+    "color": _VECTOR,
+    "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
+    "floor_color": base.scene_factor("number", np.float32, 3),
+    "wall_color": base.scene_factor("number", np.float32, 3),
+    "camera": base.scene_factor("number", np.float32, 5),
+    "light": base.scene_factor("number", np.float32, 3),
 }
 
 
@@ -41,7 +37,10 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 64
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(scenes_lib.IMAGE_SIZE, _FACTORS, background_parts=True)
+        return base.record_features(scenes_lib.IMAGE_SIZE, self.factors, background_parts=True)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(_FACTORS)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

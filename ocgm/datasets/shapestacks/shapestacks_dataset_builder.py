@@ -42,8 +42,11 @@ _FILTER = Image.Resampling.BILINEAR
 _LABEL_STEP = 32
 _UNASSIGNED = 7
 
-# Whole numbers that are known of an image.
-FACTORS = ("scene", "viewpoint", "height", "stable", "com_violation", "surface_violation")
+_CODES = ("scene", "viewpoint", "stable", "com_violation", "surface_violation")
+FACTORS = {
+    **dict.fromkeys(_CODES, base.scene_factor("class", np.int32)),
+    "height": base.scene_factor("number", np.int32),
+}
 
 
 class Builder(from_files.FileBuilder):
@@ -61,8 +64,10 @@ class Builder(from_files.FileBuilder):
     IMAGE_SIZES = (64, 32, 128)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        factors = {name: tfds.features.Scalar(np.int32) for name in FACTORS}
-        return base.record_features(self.image_size, factors)
+        return base.record_features(self.image_size, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""

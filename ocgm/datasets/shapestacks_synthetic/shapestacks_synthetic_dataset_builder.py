@@ -27,19 +27,21 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 2 * scenes_lib.NUM_CAMERAS
 
     def _features(self) -> tfds.features.FeaturesDict:
-        scalars = (*published.FACTORS, "wall", "floor", "light", "unique_colors")
-        per_object = {
-            "shape": ((), np.int32),
-            "size": ((3,), np.float32),
-            "yaw": ((), np.int32),
-            "position": ((3,), np.float32),
-            "color": ((3,), np.uint8),
+        return base.record_features(self.image_size, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        codes = ("wall", "floor", "light", "unique_colors")
+        vector = base.object_factor("number", towers_lib.MAX_OBJECTS, np.float32, 3)
+        return {
+            **published.FACTORS,
+            **dict.fromkeys(codes, base.scene_factor("class", np.int32)),
+            "shape": base.object_factor("class", towers_lib.MAX_OBJECTS, np.int32),
+            "size": vector,
+            "yaw": base.object_factor("number", towers_lib.MAX_OBJECTS, np.int32),
+            "position": vector,
+            # One of six.
+            "color": base.object_factor("class", towers_lib.MAX_OBJECTS, np.uint8, 3),
         }
-        factors = {name: tfds.features.Scalar(np.int32) for name in scalars} | {
-            name: tfds.features.Tensor(shape=(towers_lib.MAX_OBJECTS, *shape), dtype=dtype)
-            for name, (shape, dtype) in per_object.items()
-        }
-        return base.record_features(self.image_size, factors)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

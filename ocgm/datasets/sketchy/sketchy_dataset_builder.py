@@ -16,6 +16,11 @@ from ocgm.datasets.builders.tfrecord import Field, read_examples
 
 VARIANTS = {"default": "Demonstrations of lift_green and stack_green_on_red."}
 
+FACTORS = {
+    **dict.fromkeys(("episode", "camera", "crop"), base.scene_factor("class", np.int32)),
+    "step": base.scene_factor("number", np.int32),
+}
+
 _ARCHIVES = "lift_green__demos and stack_green_on_red__demos (two .tar.bz2 archives each)"
 _EPISODE = re.compile(r"\d+_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WIDTH, _HEIGHT = 960, 600
@@ -44,9 +49,10 @@ class Builder(from_files.FileBuilder):
     IMAGE_SIZES = (128, 64)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        names = ("episode", "step", "camera", "crop")
-        factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return base.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, self.factors, masks=False)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """The episodes, in the order of their names, wherever they lie in the folder."""

@@ -5,6 +5,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.rendering import render
+from ocgm.datasets.sketchy import sketchy_dataset_builder as published
 from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
 
 VARIANTS = {"default": "A robot arm over three objects in a basket, drawn here."}
@@ -28,20 +29,20 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = int(np.prod(_VIEWS))
 
     def _features(self) -> tfds.features.FeaturesDict:
-        whole, real = tfds.features.Scalar(np.int32), tfds.features.Scalar(np.float32)
-        factors = {
-            # Those of the published dataset's record, then what only we know.
-            **dict.fromkeys(("episode", "step", "camera", "crop"), whole),
-            "task": whole,
-            "gripper": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "gripper_yaw": real,
-            "gripper_opening": real,
-            "shape": tfds.features.Tensor(shape=(_OBJECTS,), dtype=np.int32),
-            "size": tfds.features.Tensor(shape=(_OBJECTS, 3), dtype=np.float32),
-            "position": tfds.features.Tensor(shape=(_OBJECTS, 3), dtype=np.float32),
-            "yaw": tfds.features.Tensor(shape=(_OBJECTS,), dtype=np.float32),
+        return base.record_features(self.image_size, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {
+            **published.FACTORS,
+            "task": base.scene_factor("class", np.int32),
+            "gripper": base.scene_factor("number", np.float32, 3),
+            "gripper_yaw": base.scene_factor("number", np.float32),
+            "gripper_opening": base.scene_factor("number", np.float32),
+            "shape": base.object_factor("class", _OBJECTS, np.int32),
+            "size": base.object_factor("number", _OBJECTS, np.float32, 3),
+            "position": base.object_factor("number", _OBJECTS, np.float32, 3),
+            "yaw": base.object_factor("number", _OBJECTS, np.float32),
         }
-        return base.record_features(self.image_size, factors)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

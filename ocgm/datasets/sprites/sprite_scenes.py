@@ -5,11 +5,11 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from ocgm.datasets.builders.base import Records, record_features
+from ocgm.datasets.builders.base import Factor, Records, object_factor, scene_factor
 from ocgm.datasets.builders.generated import SceneArrays
 from ocgm.datasets.sprites import sprites
 from ocgm.errors import UserError
@@ -151,29 +151,22 @@ def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[
     }
 
 
-def features(
-    max_objects: int, **more_factors: tfds.features.FeatureConnector
-) -> tfds.features.FeaturesDict:
-    """What `records` returns, of one scene, and further factors."""
+def factors(max_objects: int, color: Literal["class", "number"]) -> dict[str, Factor]:
+    """Return the factors of the scenes of `records`.
 
-    def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-        return tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
-
-    return record_features(
-        sprites.IMAGE_SIZE,
-        {
-            "sprite": per_object(np.int32),
-            "shape": per_object(np.int32),
-            "scale": per_object(np.float32),
-            "orientation": per_object(np.float32),
-            "x": per_object(np.float32),
-            "y": per_object(np.float32),
-            "color": per_object(np.uint8, 3),
-            "visibility": per_object(np.float32),
-            "background_color": tfds.features.Tensor(shape=(3,), dtype=np.uint8),
-            **more_factors,
-        },
-    )
+    Args:
+      max_objects: largest number of sprites in a scene.
+      color: kind of the sprites' colours: "class" if they are of a small palette.
+    """
+    number = object_factor("number", max_objects, np.float32)
+    return {
+        "sprite": object_factor("class", max_objects, np.int32, scored=False),
+        "shape": object_factor("class", max_objects, np.int32),
+        **dict.fromkeys(("scale", "orientation", "x", "y"), number),
+        "color": object_factor(color, max_objects, np.uint8, 3),
+        "visibility": object_factor("class", max_objects, np.float32, scored=False),
+        "background_color": scene_factor(color, np.uint8, 3),
+    }
 
 
 def records(scenes: Scenes, draw: DrawSprites) -> Records:

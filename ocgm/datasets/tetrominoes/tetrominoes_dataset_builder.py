@@ -10,12 +10,11 @@ VARIANTS = {"default": "Three pieces on black, as published."}
 
 _SIDE = 35
 _NUM_PIECES = 3
-_FACTORS = {
-    "x": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "y": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "shape": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "color": tfds.features.Tensor(shape=(_NUM_PIECES, 3), dtype=np.uint8),
-    "visibility": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.float32),
+FACTORS = {
+    **dict.fromkeys(("x", "y"), base.object_factor("number", _NUM_PIECES, np.int32)),
+    "shape": base.object_factor("class", _NUM_PIECES, np.int32),
+    "color": base.object_factor("class", _NUM_PIECES, np.uint8, 3),
+    "visibility": base.object_factor("class", _NUM_PIECES, np.float32, scored=False),
 }
 _FORM = multi_object.Form(
     entities=1 + _NUM_PIECES,
@@ -46,7 +45,10 @@ class Builder(multi_object.MultiObjectBuilder):
     forms = {"tetrominoes_train.tfrecords": _FORM}
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(_SIDE, _FACTORS)
+        return base.record_features(_SIDE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return dict(FACTORS)
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:
         """See `MultiObjectBuilder`."""
@@ -57,5 +59,5 @@ class Builder(multi_object.MultiObjectBuilder):
             "image": form.image(example),
             "masks": multi_object.label_map(entities, pieces),
             "num_objects": len(pieces),
-            "factors": multi_object.object_factors(example, _FACTORS, pieces),
+            "factors": multi_object.object_factors(example, FACTORS, pieces),
         }

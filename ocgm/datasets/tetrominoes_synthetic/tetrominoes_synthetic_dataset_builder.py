@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
+from ocgm.datasets.tetrominoes.tetrominoes_dataset_builder import FACTORS
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
 
 VARIANTS = {"default": "Three pieces on black, drawn here."}
@@ -21,11 +22,10 @@ class Builder(generated.GeneratedBuilder):
     SIZES = (60_000, 320, 320)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        pieces = scenes_lib.NUM_PIECES
-        per_piece = tfds.features.Tensor(shape=(pieces,), dtype=np.int32)
-        color = tfds.features.Tensor(shape=(pieces, 3), dtype=np.uint8)
-        factors = {"x": per_piece, "y": per_piece, "shape": per_piece, "color": color}
-        return base.record_features(scenes_lib.IMAGE_SIZE, factors)
+        return base.record_features(scenes_lib.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {name: FACTORS[name] for name in ("x", "y", "shape", "color")}
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
