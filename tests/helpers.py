@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import pathlib
-import runpy
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import ml_collections
 import numpy as np
 from absl import flags
 
+import ocgm.__main__
 from ocgm import run_dir, sharding
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_state
@@ -36,19 +36,18 @@ class Result:
 
 
 def command(name: str, *arguments: object) -> Result:
-    """Run `python -m ocgm.NAME ARGUMENTS` in this process, which saves its start."""
-    module = "ocgm.main" if name == "main" else f"ocgm.commands.{name}"
-    argv = [module, *map(str, arguments)]
+    """Run `ocgm NAME ARGUMENTS` in this process, which saves its start."""
+    argv = ["ocgm", name, *map(str, arguments)]
     known = set(flags.FLAGS)
     out, err = io.StringIO(), io.StringIO()
+    sys.modules.pop(f"ocgm.commands.{name}", None)  # Importing it defines its flags.
     with (
         mock.patch.object(sys, "argv", argv),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         try:
-            sys.modules.pop(module, None)
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            ocgm.__main__.main()
             status = 0
         except SystemExit as exit_:
             status = exit_.code or 0

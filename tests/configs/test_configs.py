@@ -338,15 +338,15 @@ def test_commands_take_a_spec(tmp_path):
     assert "parameters: 2,366,798" in done.out
     assert "  components: [2, 9, 64, 64, 3]" in done.out
     arguments = (f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path}")
-    done = command("main", f"--config={file}:objects_room,laplacian", *arguments)
+    done = command("train", f"--config={file}:objects_room,laplacian", *arguments)
     assert done.status == 1
     assert done.err.startswith("error: Objects Room ('objects_room') is not at")
 
 
-@pytest.mark.parametrize("name", ["describe", "main"])
+@pytest.mark.parametrize("name", ["describe", "train"])
 def test_commands_report_impossible_specs(name):
     file = ROOT / "configs" / "genesis_v2_independent_prior.py"
-    more = ["--workdir=somewhere"] if name == "main" else []
+    more = ["--workdir=somewhere"] if name == "train" else []
     done = command(name, f"--config={file}:objectsroom,laplacian", *more)
     assert (done.status, done.out) == (1, "")
     assert done.err == (
