@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ocgm.datasets.builders.colors import hsv_to_rgb
 from ocgm.datasets.builders.generated import uniform_integers
 from ocgm.datasets.builders.multi_object import to_bytes
 from ocgm.datasets.sprites import sprites
@@ -79,11 +80,3 @@ def draw_scenes(rng: np.random.Generator, variant: str, count: int) -> Scenes:
         sprite=np.where(present, sprite, -1),
         color=np.where(present[..., None], to_bytes(color), 0).astype(np.uint8),
     )
-
-
-def hsv_to_rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Converts colours; all numbers are in [0, 1], and the result has a new last axis of 3."""
-    # Each channel is a trapezoid over the circle of hues, a third of a turn from the next one.
-    sixth = (np.array([5, 3, 1]) + 6 * hue[..., None]) % 6
-    away = np.clip(np.minimum(sixth, 4 - sixth), 0, 1)
-    return value[..., None] * (1 - saturation[..., None] * away)

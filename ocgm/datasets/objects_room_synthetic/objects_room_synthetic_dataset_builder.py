@@ -6,6 +6,7 @@ import tensorflow_datasets as tfds
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.objects_room.objects_room_dataset_builder import VARIANTS
 from ocgm.datasets.objects_room.objects_room_dataset_builder import Builder as Published
+from ocgm.datasets.objects_room_synthetic import images as images_lib
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
 
 _MAX_OBJECTS = scenes_lib.MAX_OBJECTS
@@ -45,7 +46,7 @@ class Builder(generated.GeneratedBuilder):
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(self.rng(split, index), split, self.BLOCK)
-        rendered = scenes_lib.render_scenes(scenes)
+        rendered = images_lib.render_scenes(scenes)
         factors = {name: getattr(scenes, name) for name in _FACTORS if name != "visibility"}
         labels = np.arange(1, _MAX_OBJECTS + 1)
         seen = (rendered["masks"][..., None] == labels).any((1, 2))
