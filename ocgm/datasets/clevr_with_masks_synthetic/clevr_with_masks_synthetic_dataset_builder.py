@@ -11,6 +11,8 @@ from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import (
 )
 from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import Builder as Published
 from ocgm.datasets.clevr_with_masks.preprocessing import PREPROCESSING
+from ocgm.datasets.clevr_with_masks_synthetic import draw as draw_lib
+from ocgm.datasets.clevr_with_masks_synthetic import images as images_lib
 from ocgm.datasets.clevr_with_masks_synthetic import scenes as scenes_lib
 
 
@@ -43,15 +45,15 @@ class Builder(generated.GeneratedBuilder):
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
-        scenes = scenes_lib.draw_scenes(
+        scenes = draw_lib.draw_scenes(
             self.rng(split, index), NUM_OBJECTS[self.builder_config.variant], self.BLOCK
         )
         # The papers' crops are drawn as such; nothing is resized.
         rows, columns = PREPROCESSING[self.protocol].box
         crop = (rows.start, columns.start, rows.stop - rows.start)
         return {
-            "image": scenes_lib.render_images(scenes, *crop, self.image_size),
-            "masks": scenes_lib.render_masks(scenes, *crop, self._mask_size),
+            "image": images_lib.render_images(scenes, *crop, self.image_size),
+            "masks": images_lib.render_masks(scenes, *crop, self._mask_size),
             "num_objects": scenes.num_objects,
             "factors": _factors_of(scenes),
         }
@@ -64,7 +66,7 @@ def _factors_of(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
         "y": y,
         "z": z,
         "rotation": scenes.rotation,
-        "pixel_coords": scenes_lib.pixel_coords(scenes),
+        "pixel_coords": images_lib.pixel_coords(scenes),
         "size": scenes.size,
         "material": scenes.material,
         "shape": scenes.shape,
