@@ -5,7 +5,7 @@ import pytest
 
 from ocgm.data import get_spec, prepare
 from ocgm.datasets import rendering
-from ocgm.datasets.builders import generated
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.clevr_with_masks_synthetic import (
     clevr_with_masks_synthetic_dataset_builder as lib,
 )
@@ -45,7 +45,7 @@ def block(tmp_path_factory):
 
 
 def make_builder(folder: str, **changes) -> lib.Builder:
-    config = lib.builders.SceneConfig(name="small", variant="all", image_size=64, **changes)
+    config = base.SceneConfig(name="small", variant="all", image_size=64, **changes)
     return lib.Builder(config=config, data_dir=folder)
 
 
@@ -180,11 +180,11 @@ def test_number_of_objects_is_uniform(scenes, assert_uniform):
 
 
 def test_camera_and_lights_are_moved(scenes):
-    for moved, base, most in (
+    for moved, usual, most in (
         (scenes.camera, scenes_lib.CAMERA_POSITION, 0.5),
         (scenes.lights, scenes_lib.LIGHT_POSITIONS, 1.0),
     ):
-        jitter = (moved - base) / most
+        jitter = (moved - usual) / most
         assert (np.abs(jitter) < 1 + 1e-5).all()
         assert abs(jitter.mean()) < 4 / np.sqrt(3 * jitter.size)
         np.testing.assert_allclose(jitter.std(), 1 / np.sqrt(3), atol=4 / np.sqrt(jitter.size))

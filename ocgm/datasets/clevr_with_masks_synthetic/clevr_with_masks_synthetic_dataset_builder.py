@@ -1,14 +1,10 @@
-"""TFDS builder of CLEVR with masks, rendered on the spot."""
+"""TFDS builder of synthetic CLEVR with masks."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
-from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import (
-    FACTORS,
-    NUM_OBJECTS,
-    VARIANTS,
-)
+from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import NUM_OBJECTS
 from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import Builder as Published
 from ocgm.datasets.clevr_with_masks.preprocessing import PREPROCESSING
 from ocgm.datasets.clevr_with_masks_synthetic import draw as draw_lib
@@ -19,25 +15,20 @@ from ocgm.datasets.clevr_with_masks_synthetic import scenes as scenes_lib
 class Builder(generated.GeneratedBuilder):
     """Rendered solids on grey."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = Published.HOMEPAGE
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = Published.VARIANTS
     PROTOCOLS = Published.PROTOCOLS
     IMAGE_SIZES = Published.IMAGE_SIZES
     SIZES = (20_000, 320, 320)
     BLOCK = 32
+    FACTORS = {
+        **Published.FACTORS,
+        "camera": base.scene_factor("number", np.float32, 3),
+        "lights": base.scene_factor("number", np.float32, 3, 3),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
         return base.record_features(self.image_size, self.factors, mask_size=self._mask_size)
-
-    def _factors(self) -> dict[str, base.Factor]:
-        return {
-            **FACTORS,
-            "camera": base.scene_factor("number", np.float32, 3),
-            "lights": base.scene_factor("number", np.float32, 3, 3),
-        }
 
     @property
     def _mask_size(self) -> int:
@@ -48,7 +39,7 @@ class Builder(generated.GeneratedBuilder):
         scenes = draw_lib.draw_scenes(
             self.rng(split, index), NUM_OBJECTS[self.builder_config.variant], self.BLOCK
         )
-        # The papers' crops are drawn as such; nothing is resized.
+        # The papers' crops are rendered directly, without resizing.
         rows, columns = PREPROCESSING[self.protocol].box
         crop = (rows.start, columns.start, rows.stop - rows.start)
         return {
