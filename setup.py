@@ -52,7 +52,6 @@ setup(
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
         "torch": ["torch"],  # to read the authors' .pth files
         "safetensors": ["safetensors"],
-        "docs": ["furo", "myst-parser", "sphinx>=7", "sphinx-copybutton", "sphinx-design"],
         "test": [
             "h5py",
             "matplotlib>=3.8",
