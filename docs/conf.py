@@ -47,7 +47,8 @@ copybutton_prompt_text = "$ "
 def _code_spans(app, what, name, obj, options, lines: list[str]) -> None:
     """Turn the single backquotes of docstrings into literals, also where a letter follows them."""
     lines[:] = [
-        re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line).replace("``\\  ", "`` ") for line in lines
+        re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line).replace("``\\  ", "`` ")
+        for line in lines
     ]
 
 

@@ -19,6 +19,7 @@ FLOORS = (
     {"evaluation"},
     {"training"},
     {"experiment"},
+    {"protocols"},
     {"inference"},
     {"commands"},
     {"__init__", "__main__", "main"},
