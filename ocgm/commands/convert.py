@@ -30,7 +30,6 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
     weights, step = state_dicts.read(cli.folder(_CHECKPOINT.value))
-    model = models.build(config.model)
     if not model.torch_entries():
         raise ConfigError(
             f"config.model.name={config.model.name!r}: its authors published no parameters."
@@ -47,7 +46,6 @@ def main(argv: list[str]) -> None:
 
 def _train_state(config: ml_collections.ConfigDict, variables: dict, step: int) -> TrainState:
     """Return a train state of imported variables, with a fresh optimizer."""
-    model = models.build(config.model)
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
     # A file may hold the weight of the error; it belongs to GECO.
