@@ -30,6 +30,7 @@ def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
     weights, step = state_dicts.read(cli.folder(_CHECKPOINT.value))
+    model = models.build(config.model)
     if not model.torch_entries():
         raise ConfigError(
             f"config.model.name={config.model.name!r}: its authors published no parameters."
