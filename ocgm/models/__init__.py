@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -43,10 +44,7 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
     """
     settings = dict(config)
     name = settings.pop("name")
-    if name not in _MODELS:
-        raise ConfigError(f"config.model.name={name!r} is not one of {sorted(_MODELS)}.")
-    model = _MODELS[name]
-    known = {field.name for field in dataclasses.fields(model)} - {"parent", "name"}
+    known = {field.name for field in _fields(name)}
     if unknown := sorted(set(settings) - known):
         raise ConfigError(
             f"config.model has unknown field(s) {unknown}; {name} takes {sorted(known)}."
@@ -55,7 +53,34 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
         if settings["dtype"] not in _DTYPES:
             raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
         settings["dtype"] = jnp.dtype(settings["dtype"])
-    return model(**settings)
+    return _MODELS[name](**settings)
+
+
+def default_config(name: str) -> dict[str, Any]:
+    """Return the defaults of a model's fields as plain data, without the fields of `required_fields`.
+
+    Args:
+      name: value of `config.model.name`.
+
+    Raises:
+      ConfigError: there is no model of this name.
+    """
+    fields = {field.name: field.default for field in _fields(name)}
+    defaults = {key: value for key, value in fields.items() if value is not dataclasses.MISSING}
+    return {**defaults, "dtype": jnp.dtype(defaults["dtype"]).name}
+
+
+def required_fields(name: str) -> tuple[str, ...]:
+    """Return the fields of a model without a default: `image_size`, and `num_slots` of models with slots."""
+    return tuple(field.name for field in _fields(name) if field.default is dataclasses.MISSING)
+
+
+def _fields(name: str) -> list[dataclasses.Field]:
+    """Return the fields that a config sets."""
+    if name not in _MODELS:
+        raise ConfigError(f"config.model.name={name!r} is not one of {sorted(_MODELS)}.")
+    fields = dataclasses.fields(_MODELS[name])
+    return [field for field in fields if field.name not in ("parent", "name")]
 
 
 def check_options(model: nn.Module, options: Iterable[str]) -> None:

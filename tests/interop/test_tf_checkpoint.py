@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, command, write_config
 
-from configs import common
-from ocgm import inference, models
+from ocgm import experiment, inference, models
 from ocgm.errors import CheckpointError
 from ocgm.interop import tf_checkpoint, torch_import, torch_names
 from ocgm.modules import layers
@@ -25,7 +24,7 @@ BLOCK, HEADER, GLOBAL_STEP = 9640, b"\x08\x01\x1a\x02", b"\x08\x09\x12\x00(\x085
 
 
 def config():
-    tiny = common.slot_attention("clevr_with_masks")
+    tiny = experiment.load_config("slot_attention_clevr6")
     tiny.update_from_flattened_dict(
         {
             "data.image_size": 16,
@@ -91,7 +90,7 @@ def test_transposed_convolution(size, stride):
 
 def test_published_sizes():
     """All parameters of the published model, in Keras' layouts."""
-    model = models.build(common.slot_attention("clevr_with_masks").model)
+    model = models.build(experiment.load_config("slot_attention_clevr6").model)
     shapes = torch_import.torch_shapes(model)
     assert sum(map(math.prod, shapes.values())) == 890_308
     assert shapes["decoder_cnn/5/kernel"] == (3, 3, 4, 64)
