@@ -17,7 +17,6 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
 from ocgm.errors import CheckpointError, InputError
-from ocgm.evaluation import evaluator
 from ocgm.files import write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
@@ -189,6 +188,8 @@ def evaluate(
     Raises:
       UserError: the data cannot be read, or the model has no such option.
     """
+    from ocgm.evaluation import evaluator  # It imports TFDS, which takes a second.
+
     scores, _ = evaluator.evaluate(
         model.model,
         model.variables,

@@ -47,7 +47,6 @@ def main(argv: list[str]) -> None:
 
 def _train_state(config: ml_collections.ConfigDict, variables: dict, step: int) -> TrainState:
     """Return a train state of imported variables, with a fresh optimizer."""
-    model = models.build(config.model)
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
     # A file may hold the weight of the error; it belongs to GECO.
