@@ -1,6 +1,5 @@
 """What the TFDS builders of all datasets share: their configs, the record, and writing it."""
 
-import abc
 import dataclasses
 import errno
 import itertools
@@ -47,13 +46,6 @@ class SceneConfig(tfds.core.BuilderConfig):
     image_size: int = 0
     num_examples: tuple[int, ...] = ()
     sprites_path: str = ""
-
-
-def standard_configs(variants: Mapping[str, str]) -> list[SceneConfig]:
-    """Returns the configs that every variant has, given its name and description."""
-    return [
-        SceneConfig(name=name, description=text, variant=name) for name, text in variants.items()
-    ]
 
 
 # ---- records
@@ -140,6 +132,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Attributes:
       HOMEPAGE: address where the dataset is described.
       VARIANTS: descriptions by name; the first is the default.
+      FACTORS: what is known of the scene and its objects, by name, if it is the same for all configs.
       PROTOCOLS: whose splits and preprocessing can be had; the first is the default. () where there is one only.
       IMAGE_SIZES: sides to which images can be resized while they are written; the first is that of
         the standard configs. () where images are stored at their native side.
@@ -147,12 +140,22 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       USES_SPRITES: whether `sprites_path` has a meaning.
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE: ClassVar[str]
     VARIANTS: ClassVar[Mapping[str, str]] = {"default": "The one variant."}
+    FACTORS: ClassVar[Mapping[str, Factor]] = {}
     PROTOCOLS: ClassVar[tuple[str, ...]] = ()
     IMAGE_SIZES: ClassVar[tuple[int, ...]] = ()
     SPLITS: ClassVar[tuple[str, ...]] = SPLITS
     USES_SPRITES: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.BUILDER_CONFIGS = [
+            SceneConfig(name=name, description=text, variant=name)
+            for name, text in cls.VARIANTS.items()
+        ]
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
         # TFDS writes TFRecord by default, which needs TensorFlow and has no random access.
@@ -248,9 +251,9 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             changes["n" + "_".join(map(str, num_examples))] = f"at most {num_examples} images"
         return changes
 
-    @abc.abstractmethod
     def _factors(self) -> dict[str, Factor]:
         """Return what is known of the scene and its objects, by name."""
+        return dict(self.FACTORS)
 
     @property
     def factors(self) -> dict[str, Factor]:
@@ -274,9 +277,9 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     # -- writing
 
-    @abc.abstractmethod
     def _features(self) -> tfds.features.FeaturesDict:
-        """Returns the form of a record."""
+        """Return the features of a record."""
+        return record_features(self.image_size, self.factors)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -210,6 +210,7 @@ class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
       FILTERS: whether `record` leaves records out.
     """
 
+    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     FOLDER: ClassVar[str]
     PARTS: ClassVar[Protocols]
     FILTERS: ClassVar[bool] = False

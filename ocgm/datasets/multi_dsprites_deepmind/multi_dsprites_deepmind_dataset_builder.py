@@ -6,15 +6,9 @@ import tensorflow_datasets as tfds
 from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.builders.tfrecord import Field
 
-VARIANTS = {
-    "colored_on_grayscale": "2 to 5 sprites of random colours on grey.",
-    "binarized": "2 or 3 white sprites on black.",
-    "colored_on_colored": "1 to 4 sprites, they and the background of any colour.",
-}
-
 _SIDE = 64
 _MAX_SPRITES = 5
-# What the variants differ in: number of entities, and of channels.
+# Numbers of entities and of channels of the variants.
 _ENTITIES = {"colored_on_grayscale": 6, "binarized": 4, "colored_on_colored": 5}
 _CHANNELS = {"colored_on_grayscale": 3, "binarized": 1, "colored_on_colored": 3}
 
@@ -22,14 +16,14 @@ _CHANNELS = {"colored_on_grayscale": 3, "binarized": 1, "colored_on_colored": 3}
 class Builder(multi_object.MultiObjectBuilder):
     """Up to five flat dSprites, later ones in front of earlier ones."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get multi_dsprites_VARIANT.tfrecords from {multi_object.BUCKET}/multi_dsprites/."
     )
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {
+        "colored_on_grayscale": "2 to 5 sprites of random colours on grey.",
+        "binarized": "2 or 3 white sprites on black.",
+        "colored_on_colored": "1 to 4 sprites; sprites and background of any colour.",
+    }
     PROTOCOLS = tuple(multi_object.SPRITE_PROTOCOLS)
     PARTS = multi_object.SPRITE_PROTOCOLS
     FOLDER = "multi_dsprites"
