@@ -15,7 +15,7 @@ from configs import common
 from ocgm import models
 from ocgm.errors import ConfigError, UserError
 from ocgm.interop.torch_import import abstract_variables
-from ocgm.training.objectives import LossWeights
+from ocgm.losses import LossWeights
 from ocgm.training.step import loss_terms, stream_keys
 
 # K = 7, as in the paper's comparison.

@@ -19,7 +19,7 @@ from ocgm.files import write_atomically
 from ocgm.images import to_float
 from ocgm.models.base import Outputs, Sample, stream_keys
 from ocgm.training.checkpoint import CheckpointStore
-from ocgm.training.step import abstract_state
+from ocgm.training.step import abstract_inference_state
 
 # Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
@@ -137,14 +137,13 @@ def load(workdir: pathlib.Path, step: int | None = None) -> TrainedModel:
     if not (workdir / "checkpoints").is_dir():
         raise CheckpointError(f"{workdir} holds no checkpoint yet.")
     with CheckpointStore(workdir) as checkpoints:
-        abstract = abstract_state(config, sharding.make_mesh())
+        abstract = abstract_inference_state(model, sharding.make_mesh())
         restored = checkpoints.restore(abstract, step=step)
     if restored is None:
         raise CheckpointError(f"{workdir} holds no checkpoint yet.")
     for problem in restored.problems:
         print(f"warning: {problem}", flush=True)
-    variables = {"params": restored.state.params, **restored.state.model_state}
-    return TrainedModel(config, model, variables, restored.step)
+    return TrainedModel(config, model, restored.state.variables, restored.step)
 
 
 def export(trained: TrainedModel, folder: pathlib.Path) -> None:

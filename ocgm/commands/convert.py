@@ -15,7 +15,7 @@ from ocgm import models, run_dir
 from ocgm.commands import cli
 from ocgm.errors import CheckpointError, ConfigError
 from ocgm.interop import tf_checkpoint, torch_import
-from ocgm.training import objectives, optimizers
+from ocgm.training import optimizers
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import TrainState
 
@@ -101,14 +101,14 @@ def main(argv: list[str]) -> None:
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
     # A file may hold the error's weight, GECO's; without GECO it means nothing.
-    imported = variables.pop("loss_weights", {})
-    variables = objectives.with_weights(variables, opt_state)
+    loss_weights, imported = opt_state["objective"].loss_weights, variables.pop("loss_weights", {})
     if "geco" in config.objective.name:
-        variables["loss_weights"] |= imported
+        loss_weights = loss_weights._replace(**imported)
     state = TrainState(
         step=np.int32(step),
         params=params,
         model_state=variables,
+        loss_weights=loss_weights,
         opt_state=opt_state,
         failed=np.int32(0),
     )
