@@ -66,7 +66,12 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(_with_config_path(argv))
     # What config files raise, and ml_collections for fields that do not exist or have another type.
     except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        fail(" ".join(str(error).split()))
+        message = " ".join(str(error).split())
+        fail(
+            re.sub(
+                r"flag --(\w+)=None: Flag --\1 must have.*?None\.", r"--\1 is required.", message
+            )
+        )
 
 
 def _with_config_path(argv: list[str]) -> list[str]:
