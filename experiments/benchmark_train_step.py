@@ -256,12 +256,12 @@ def main(argv: list[str]) -> None:
 
     start = time.perf_counter()
     options = curriculum_options(config, 0)
-    step = make_train_step(config, mesh, options).lower(abstract, batch).compile()
+    step = make_train_step(config, mesh).lower(abstract, batch, options).compile()
     compile_seconds = time.perf_counter() - start
 
     state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
     # Copies, since the step takes the state's buffers.
-    variables = jax.tree.map(jnp.copy, {"params": state.params, **state.model_state})
+    variables = jax.tree.map(jnp.copy, state.variables)
 
     def train_step():
         nonlocal state

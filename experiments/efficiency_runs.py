@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from ocgm import experiment, models
 from ocgm.errors import ConfigError, UserError
 from ocgm.interop.torch_import import abstract_variables
-from ocgm.training.objectives import LossWeights
+from ocgm.losses import LossWeights
 from ocgm.training.step import loss_terms, stream_keys
 
 FORWARD, TRAINING = "forward", "forward and backward"

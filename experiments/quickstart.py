@@ -21,7 +21,7 @@ from ocgm.data import eval_batches, registry
 from ocgm.data.storage import prepare
 from ocgm.evaluation.evaluator import evaluate, segmentation
 from ocgm.plots import figures, report
-from ocgm.plots.curves import read_metrics
+from ocgm.run_dir import read_metrics
 from ocgm.training.loop import train
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
