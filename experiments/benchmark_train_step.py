@@ -32,7 +32,6 @@ from ocgm.training.step import (
     curriculum_options,
     init_state,
     make_train_step,
-    variables_of_seed,
 )
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
@@ -72,7 +71,8 @@ class TrainStep:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         self._state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
         # Copies, since the step donates the buffers of the state.
-        self.variables = jax.tree.map(jnp.copy, variables_of_seed(config, self._state, config.seed))
+        variables = {"params": self._state.params, **self._state.model_state}
+        self.variables = jax.tree.map(jnp.copy, variables)
 
     def __call__(self) -> dict[str, jax.Array]:
         """Run one step and return its metrics."""

@@ -175,7 +175,10 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
     print(f"dataset ready after {time.monotonic() - start:.0f} s", flush=True)
     train(config, workdir)
 
-    folders = {"this run": workdir, "shipped checkpoint": inference.PRETRAINED}
+    folders = {
+        "this run": workdir,
+        "shipped checkpoint": inference.locate("genesis_v2/multi_dsprites"),
+    }
     models = [
         evaluate_model(label, folder, config.data, num_images) for label, folder in folders.items()
     ]

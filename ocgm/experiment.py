@@ -45,7 +45,6 @@ def default_config(model: str, dataset: str, **fields: object) -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
-            "num_seeds": 1,
             "batch_size": 32,
             "num_train_steps": 500_000,
             "max_train_minutes": 0.0,  # stop, evaluate and save after this time; 0 means no limit

@@ -1,12 +1,20 @@
 """Mixtures, likelihoods and divergences: pure functions on arrays, no reduction over the batch."""
 
 import math
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
 _LOG_2PI = math.log(2.0 * math.pi)
+
+
+class LossWeights(NamedTuple):
+    """Weights of the loss error_weight * reconstruction error + beta * KL; scalars."""
+
+    error_weight: jax.Array
+    beta: jax.Array
 
 
 def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float) -> jax.Array:

@@ -21,7 +21,7 @@ def torch_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Shape of every PyTorch parameter that the model imports, by official name."""
     leaves = _flat(abstract_variables(model))
     return {
-        entry.torch_name: entry.torch_shape(leaves[_key(entry)].shape)
+        entry.torch_name: entry.torch_shape(_shape(entry, leaves))
         for entry in model.torch_entries()
     }
 
@@ -44,7 +44,7 @@ def to_variables(
             continue
         array = np.asarray(state_dict[entry.torch_name])
         key = _key(entry)
-        expected = entry.torch_shape(leaves[key].shape)
+        expected = entry.torch_shape(_shape(entry, leaves))
         if array.shape != expected:
             problems.append(f"misshapen: {entry.torch_name} is {array.shape}, expected {expected}")
             continue
@@ -65,6 +65,11 @@ def to_variables(
 
 def _flat(variables: dict) -> dict:
     return flax.traverse_util.flatten_dict(variables, sep="/")
+
+
+def _shape(entry: torch_names.Entry, leaves: dict) -> tuple[int, ...]:
+    """Return the shape of our variable; the loss's weights are scalars that no model initialises."""
+    return () if entry.collection == "loss_weights" else leaves[_key(entry)].shape
 
 
 def _key(entry: torch_names.Entry) -> str:

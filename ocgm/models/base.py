@@ -104,8 +104,8 @@ class Model(Protocol):
     """The contract. Models are Flax modules that also have these; `jax.eval_shape` of any of them needs no data.
 
     Random streams: `latent` for samples of latents, `seed_scores` for GENESIS-V2's stick-breaking. Models that take
-    gradients of the loss themselves keep its weights in the collection `objective`
-    (`ocgm.training.objectives.with_weights`).
+    gradients of the loss themselves read its weights from the collection `loss_weights`
+    (`ocgm.modules.refinement.loss_weights`).
 
     Attributes:
       image_size: side S of the images.

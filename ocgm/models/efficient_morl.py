@@ -168,7 +168,6 @@ class EfficientMORL(nn.Module):
         self.image_decoder = positioned_decoder(
             self.decoder, self.image_size, layer_init=small_normal_init, dtype=self.dtype
         )
-        self.loss_weights = loss_weights(self)
 
     def __call__(
         self,
@@ -203,7 +202,7 @@ class EfficientMORL(nn.Module):
         if self.is_initializing():
             self.make_parameters(shape)
 
-        weights = tuple(weight.value for weight in self.loss_weights)
+        weights = loss_weights(self)
         gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
         gradient_scale = len(images) / (gradient_batch or len(images))
 
@@ -229,7 +228,9 @@ class EfficientMORL(nn.Module):
             )
             components, log_masks = mixture(decoded)
             error = self.reconstruction_error(images, components, log_masks)
-            loss = weights[0] * jnp.mean(error) + weights[1] * jnp.mean(jnp.sum(kl, axis=1))
+            loss = weights.error_weight * jnp.mean(error) + weights.beta * jnp.mean(
+                jnp.sum(kl, axis=1)
+            )
             return loss, (error, kl, components, log_masks)
 
         rest = (decoder_parameters, images, weights)
@@ -377,7 +378,7 @@ class EfficientMORL(nn.Module):
         n, block = torch_names, "hvae_networks"
         entries = [
             # Of GECO's two scalars the models need the multiplier, as a weight.
-            Entry("geco_beta", "error_weight", _softplus, _inverse_softplus, "objective"),
+            Entry("geco_beta", "error_weight", _softplus, _inverse_softplus, "loss_weights"),
             n.same(f"{block}.init_posterior", "initial_posterior"),
             *n.pixel_encoder(f"{block}.", "encoder"),
             *n.norm(f"{block}.norm_slots", "slot_norm"),

@@ -120,7 +120,7 @@ def gradients_for_refinement(
     posterior: jax.Array,
     noise: jax.Array,
     images: jax.Array,
-    weights: tuple[jax.Array, jax.Array],
+    weights: losses.LossWeights,
     pixel_scale: float,
 ) -> Gradients:
     """Gradients of an iterate's loss, with one backward pass through the decoder.
@@ -130,15 +130,15 @@ def gradients_for_refinement(
       posterior: [B, K, 2D].
       noise: of the sample that is decoded, [B, K, D].
       images: [B, S, S, 3].
-      weights: of mean error and mean KL.
+      weights: of mean error and mean KL, in the loss.
       pixel_scale: of the logistic distribution.
     """
 
     def weighted_error(decoded):
-        return weights[0] * jnp.mean(explain(images, decoded, pixel_scale).error)
+        return weights.error_weight * jnp.mean(explain(images, decoded, pixel_scale).error)
 
     def weighted_kl(posterior):
-        return weights[1] * jnp.mean(jnp.sum(posterior_kl(posterior), axis=1))
+        return weights.beta * jnp.mean(jnp.sum(posterior_kl(posterior), axis=1))
 
     decoded, pull_back = jax.vjp(lambda x: decode(sample_posterior(x, noise)), posterior)
     of_decoded = jax.grad(weighted_error)(decoded)
@@ -427,7 +427,6 @@ class IODINE(nn.Module):
             self.dtype,
         )
         self.decoder = Decoder(self.image_size, self.width, self.kernel_size, self.dtype)
-        self.loss_weights = loss_weights(self)
 
     def __call__(
         self,
@@ -465,7 +464,7 @@ class IODINE(nn.Module):
         if self.is_initializing():
             self.make_parameters(images, posterior, state)
 
-        weights = tuple(weight.value for weight in self.loss_weights)
+        weights = loss_weights(self)
         gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
         gradient_scale = len(images) / (gradient_batch or len(images))
         decoder, of_decoder = self.decoder.unbind()
@@ -480,8 +479,8 @@ class IODINE(nn.Module):
         def evaluate(posterior, noise, images, of_decoder):
             decoded = decode(of_decoder, sample_posterior(posterior, noise))
             pixels, kl = explain(images, decoded, self.pixel_scale), posterior_kl(posterior)
-            loss = weights[0] * jnp.mean(pixels.error)
-            return loss + weights[1] * jnp.mean(jnp.sum(kl, axis=1)), pixels, kl
+            loss = weights.error_weight * jnp.mean(pixels.error)
+            return loss + weights.beta * jnp.mean(jnp.sum(kl, axis=1)), pixels, kl
 
         def step(posterior, state, noise, gradients, images, parameters):
             of_decoder, of_refiner = parameters

@@ -7,15 +7,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocgm.training.objectives import LossWeights
+from ocgm.losses import LossWeights
 
 Tree = Any
 
 
-def loss_weights(module: nn.Module) -> tuple[nn.Variable, ...]:
-    """A model's copy of the objective's weights of error and KL, which the train step keeps up to date."""
-    names = LossWeights._fields
-    return tuple(module.variable("objective", name, jnp.ones, ()) for name in names)
+def loss_weights(module: nn.Module) -> LossWeights:
+    """Return the weights of the loss from the collection `loss_weights` of a top-level module.
+
+    The train step fills it with the objective's present weights. Where it is absent, as in `init`, both are one.
+    """
+    if not module.has_variable("loss_weights", "beta"):
+        return LossWeights(jnp.ones(()), jnp.ones(()))
+    return LossWeights(*(module.get_variable("loss_weights", x) for x in LossWeights._fields))
 
 
 def loss_with_gradient(

@@ -16,6 +16,7 @@ import ml_collections
 import optax
 
 from ocgm.errors import ConfigError
+from ocgm.losses import LossWeights
 
 
 class GecoState(NamedTuple):
@@ -175,13 +176,6 @@ def scheduled_beta(schedule: optax.Schedule) -> optax.GradientTransformationExtr
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-class LossWeights(NamedTuple):
-    """Weights of the next step's loss; scalars."""
-
-    error_weight: jax.Array
-    beta: jax.Array
-
-
 def current_weights(opt_state: optax.OptState) -> LossWeights:
     """Weights of the next step from an optimiser state that holds an objective's state."""
     error_weight = optax.tree.get(opt_state, "error_weight", default=jnp.float32(1.0))
@@ -189,13 +183,8 @@ def current_weights(opt_state: optax.OptState) -> LossWeights:
 
 
 def with_weights(model_state: dict, opt_state: optax.OptState) -> dict:
-    """The model's state with the weights of the next step, for models that take gradients of the loss themselves.
-
-    Such models keep them in the collection `objective`; that of others is left as it is.
-    """
-    if "objective" not in model_state:
-        return model_state
-    return {**model_state, "objective": current_weights(opt_state)._asdict()}
+    """The model's state with the weights of the next step in the collection `loss_weights`."""
+    return {**model_state, "loss_weights": current_weights(opt_state)._asdict()}
 
 
 def error_average(opt_state: optax.OptState) -> jax.Array | None:

@@ -239,6 +239,6 @@ def test_import(tiny_config, tmp_path, layout, geco):
     jax.tree.map(np.testing.assert_array_equal, trained.variables["params"], expected)
     error_weight = np.log1p(np.exp(2.0)) if geco else 1.0
     np.testing.assert_allclose(
-        trained.variables["objective"]["error_weight"], error_weight, rtol=1e-6
+        trained.variables["loss_weights"]["error_weight"], error_weight, rtol=1e-6
     )
-    assert trained.variables["objective"]["beta"] == 1.0
+    assert trained.variables["loss_weights"]["beta"] == 1.0

@@ -79,8 +79,9 @@ def variables_of(model: IODINE, dtype=np.float64) -> dict:
     """Variables in which nothing, such as the scale of a norm, is 0 or 1."""
     rng = np.random.default_rng(2)
     draw = {"params": lambda leaf: 0.12 * rng.normal(size=leaf.shape)}
-    draw["objective"] = lambda leaf: rng.uniform(0.5, 1.5, leaf.shape)
-    variables = abstract_variables(model)
+    draw["loss_weights"] = lambda leaf: rng.uniform(0.5, 1.5, leaf.shape)
+    weights = dict.fromkeys(losses.LossWeights._fields, np.zeros(()))
+    variables = {**abstract_variables(model), "loss_weights": weights}
     return {
         name: jax.tree.map(lambda leaf: draw[name](leaf).astype(dtype), tree)  # noqa: B023
         for name, tree in variables.items()
@@ -262,12 +263,12 @@ def test_loss_iterates_and_training_gradient(name, remat, double_precision, nois
     images, values = images_of(), noise.values
     model = tiny(name, dtype=jnp.float64, train_gradient_batch=4, remat=remat)
     variables = variables_of(model)
-    weights = variables["objective"]
+    weights = variables["loss_weights"]
 
     def actual(params):
         noise(values)
         outputs, state = model.apply(
-            {"params": params, "objective": weights}, images, train=True, mutable="intermediates"
+            {"params": params, "loss_weights": weights}, images, train=True, mutable="intermediates"
         )
         return outputs.loss, (outputs, state["intermediates"]["iterates"])
 
@@ -327,7 +328,9 @@ def test_gradients_for_refinement_are_finite_differences(double_precision):
 
     @quick_jit
     def slopes(lam):
-        gradients = iodine.gradients_for_refinement(decoder, lam, eps, images, (1.3, 0.7), 0.03)
+        gradients = iodine.gradients_for_refinement(
+            decoder, lam, eps, images, losses.LossWeights(1.3, 0.7), 0.03
+        )
         decoded = decoder(sample(lam, eps))
         return [
             compare(of_lam, lam, gradients.posterior),
@@ -529,12 +532,12 @@ def test_gradient_of_several_seeds_in_half_precision(single):
     model, images = model.clone(dtype=jnp.bfloat16, remat=True), images_of(dtype=np.float32)
 
     def loss(params, weights):
-        state = {"params": params, "objective": weights}
+        state = {"params": params, "loss_weights": weights}
         rngs = {"latent": jax.random.key(0)}
         return model.apply(state, images, train=True, refinement_steps=1, rngs=rngs).loss
 
     twice = jax.tree.map(lambda leaf: np.stack([leaf] * 2), variables)
-    params, weights = twice["params"], twice["objective"]
+    params, weights = twice["params"], twice["loss_weights"]
     weights["beta"] = jnp.array([1.0, 2.0])
     for leaf in jax.tree.leaves(quick_jit(jax.vmap(jax.grad(loss)))(params, weights)):
         assert np.all(np.isfinite(leaf)) and np.any(leaf[0]) and np.any(leaf[0] != leaf[1])

@@ -536,12 +536,12 @@ def test_efficient_morl(name, double_precision, sine_noise):
     sine_noise.clear()
     geco = case["geco"] if case["global_step"] >= 1000 else None
     error_weight = np.log1p(np.exp(geco["beta"])) if geco else 1.0
-    objective = {"error_weight": jnp.float64(error_weight), "beta": jnp.float64(1.0)}
+    weights = {"error_weight": jnp.float64(error_weight), "beta": jnp.float64(1.0)}
 
     @jax.jit
     def run(params):
         outputs, state = model.apply(
-            {"params": params, "objective": objective},
+            {"params": params, "loss_weights": weights},
             images,
             train=case["train"],
             refinement_steps=steps,

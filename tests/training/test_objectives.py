@@ -270,12 +270,10 @@ def test_geco_of_the_error_weight():
 
 def test_models_state_gets_the_weights():
     state = objectives.error_weight_geco(0.0, 1.0, warm_start=0).init({})
-    model_state = {"objective": {"error_weight": jnp.ones(()), "beta": jnp.zeros(())}}
-    updated = objectives.with_weights(model_state, state)["objective"]
-    np.testing.assert_allclose(updated["error_weight"], 1.005492, rtol=1e-6)
-    assert updated["beta"] == 1.0
-    others = {"batch_stats": {}}
-    assert objectives.with_weights(others, state) is others
+    updated = objectives.with_weights({"batch_stats": {}}, state)
+    assert updated.keys() == {"batch_stats", "loss_weights"}
+    np.testing.assert_allclose(updated["loss_weights"]["error_weight"], 1.005492, rtol=1e-6)
+    assert updated["loss_weights"]["beta"] == 1.0
 
 
 def test_clipping():
