@@ -34,7 +34,7 @@ from ocgm.models.genesis_v2 import GenesisV2
 from ocgm.models.monet import MONet
 from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.modules import ic_sbp
-from ocgm.modules.decoders import fold_slots
+from ocgm.modules.slots import fold_slots
 from ocgm.training import optimizers
 from ocgm.training.step import (
     abstract_state,

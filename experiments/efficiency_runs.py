@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import common
 from ocgm import models
 from ocgm.errors import ConfigError, UserError
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 from ocgm.training.objectives import LossWeights
 from ocgm.training.step import loss_terms, stream_keys
 

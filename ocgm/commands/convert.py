@@ -15,6 +15,7 @@ from ocgm import models, run_dir
 from ocgm.commands import cli
 from ocgm.errors import CheckpointError, ConfigError
 from ocgm.interop import tf_checkpoint, torch_import
+from ocgm.interop.parameter_names.slot_attention import keras_names
 from ocgm.training import objectives, optimizers
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import TrainState
@@ -75,7 +76,7 @@ def _read_safetensors(path: pathlib.Path) -> dict:
 
 
 def _read_tensorflow(path: pathlib.Path) -> dict:
-    return tf_checkpoint.slot_attention_names(tf_checkpoint.read(path))
+    return keras_names(tf_checkpoint.read(path))
 
 
 def _read_torch(path: pathlib.Path) -> dict:
@@ -92,10 +93,6 @@ def main(argv: list[str]) -> None:
         raise ConfigError("config.num_seeds must be 1: a checkpoint is of one seed.")
     weights, step = read_state_dict(cli.folder(_CHECKPOINT.value))
     model = models.build(config.model)
-    if not model.torch_entries():
-        raise ConfigError(
-            f"config.model.name={config.model.name!r}: its authors published no parameters."
-        )
     variables = torch_import.to_variables(model, weights)
     if (workdir / "checkpoints").exists():
         raise ConfigError(f"--workdir={workdir} already holds checkpoints; give another folder.")

@@ -7,7 +7,7 @@ from ml_collections import config_flags
 
 from ocgm import models, run_dir
 from ocgm.commands import cli
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
 

@@ -18,7 +18,7 @@ from ocgm.data import eval_batches, pipeline, prepare, registry
 from ocgm.errors import InputError
 from ocgm.evaluation import activeness
 from ocgm.inference import TrainedModel
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 from ocgm.models.base import Sample
 from ocgm.training import step
 

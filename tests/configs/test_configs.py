@@ -19,7 +19,7 @@ from configs import (
 from ocgm import models
 from ocgm.data import DATASETS, open_builder, prepare
 from ocgm.errors import ConfigError, DatasetMissingError
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 from ocgm.models.base import Outputs
 from ocgm.training import optimizers
 from ocgm.training.step import stream_keys

@@ -11,8 +11,8 @@ from reference_weights import fixture_weight
 from ocgm import models
 from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.inference import TrainedModel, load
-from ocgm.interop import torch_import
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.interop import entries_of, torch_import
+from ocgm.models import abstract_variables
 from ocgm.training import loop, step
 
 _STEPS = 12
@@ -227,7 +227,7 @@ def test_other_numbers_of_slots(name):
 def test_every_entry_of_official_files_is_known(settings, official):
     """Ours, one counter for each batch norm, and, in models with a mixture, its standard deviations."""
     model = models.build(ConfigDict({"image_size": 64, "dtype": "float32", **settings}))
-    names = [entry.torch_name for entry in model.torch_entries()]
+    names = [entry.torch_name for entry in entries_of(model)]
     assert len(names) == len(set(names))
     counters = sum(name.endswith("running_mean") for name in names)
     deviations = settings["name"] in ("genesis", "genesis_s", "monet")

@@ -19,7 +19,7 @@ from ocgm import inference, models, run_dir, sharding
 from ocgm.data.pipeline import stacked_train_iterator
 from ocgm.errors import ConfigError
 from ocgm.models.base import Outputs
-from ocgm.modules.layers import BatchNorm
+from ocgm.modules.norms import BatchNorm
 from ocgm.training import loop, objectives
 from ocgm.training.loop import NonFiniteLossError
 from ocgm.training.step import all_seeds, init_state, make_train_step, variables_of_seed
