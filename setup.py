@@ -1,4 +1,4 @@
-"""Package metadata; `pip install -e '.[report,test]'` is what the Makefile does."""
+"""Package metadata; the Makefile runs `pip install -e '.[test,lint]'`."""
 
 import pathlib
 import re
@@ -16,9 +16,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["ocgm", "ocgm.*", "configs"]),
+    # The configs ship inside the package, where `--config=NAME` finds them.
+    packages=[*find_packages(include=["ocgm", "ocgm.*"]), "ocgm.configs"],
+    package_dir={"ocgm.configs": "configs"},
     package_data={
-        "ocgm": ["pretrained/README.md", "pretrained/*/*"],
+        "ocgm": ["py.typed", "pretrained/README.md", "pretrained/*/*", "pretrained/*/*/*"],
         "ocgm.datasets": ["*/README.md", "*/CITATIONS.bib", "*/TAGS.txt"],
     },
     # Lower bounds are the versions the suite passes with.
@@ -43,6 +45,7 @@ setup(
         "tensorflow-datasets>=4.9.10",  # builders and data sources; TensorFlow itself is not needed
         "tqdm>=4.60",
     ],
+    entry_points={"console_scripts": ["ocgm=ocgm.__main__:main"]},
     extras_require={
         "cuda12": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
@@ -52,12 +55,13 @@ setup(
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
         "torch": ["torch"],  # to read the authors' .pth files
         "safetensors": ["safetensors"],
+        "docs": ["sphinx>=7", "myst-parser", "furo", "sphinx-copybutton", "sphinx-design"],
+        "lint": ["mypy", "ruff"],
         "test": [
             "h5py",
             "matplotlib>=3.8",
             "pytest>=8",
             "pytest-xdist>=3.6",
-            "ruff",
             "safetensors",
             "scikit-learn",
         ],

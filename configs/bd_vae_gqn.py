@@ -1,14 +1,12 @@
 """BD-VAE on GQN rooms, 64x64.
 
-python -m ocgm.main --config=configs/bd_vae_gqn.py --workdir=DIR
+ocgm train --config=bd_vae_gqn --workdir=DIR
 
-GENESIS paper: FID 145.5.
+GENESIS paper, table 2: FID 145.5.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.image_vae("gqn", "broadcast")
+def get_config():
+    return experiment.default_config("image_vae", "gqn", decoder="broadcast")

@@ -1,12 +1,12 @@
 """BD-VAE on ShapeStacks, 64x64.
 
-python -m ocgm.main --config=configs/bd_vae_shapestacks.py --workdir=DIR
+ocgm train --config=bd_vae_shapestacks --workdir=DIR
+
+GENESIS paper, table 1, accuracy of probes on the latents: stability 60.1 %, height 78.6 %, view 99.7 %.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.image_vae("shapestacks", "broadcast")
+def get_config():
+    return experiment.default_config("image_vae", "shapestacks", decoder="broadcast")

@@ -1,14 +1,12 @@
 """DC-VAE on GQN rooms, 64x64.
 
-python -m ocgm.main --config=configs/dc_vae_gqn.py --workdir=DIR
+ocgm train --config=dc_vae_gqn --workdir=DIR
 
-GENESIS paper: FID 82.5.
+GENESIS paper, table 2: FID 82.5.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.image_vae("gqn", "deconv")
+def get_config():
+    return experiment.default_config("image_vae", "gqn", decoder="deconv")

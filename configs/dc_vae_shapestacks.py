@@ -1,12 +1,12 @@
 """DC-VAE on ShapeStacks, 64x64.
 
-python -m ocgm.main --config=configs/dc_vae_shapestacks.py --workdir=DIR
+ocgm train --config=dc_vae_shapestacks --workdir=DIR
+
+GENESIS paper, table 1, accuracy of probes on the latents: stability 59.0 %, height 67.5 %, view 99.1 %.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.image_vae("shapestacks", "deconv")
+def get_config():
+    return experiment.default_config("image_vae", "shapestacks", decoder="deconv")

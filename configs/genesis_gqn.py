@@ -1,14 +1,13 @@
 """GENESIS on GQN rooms, 64x64, K = 7.
 
-python -m ocgm.main --config=configs/genesis_gqn.py --workdir=DIR
+ocgm train --config=genesis_gqn --workdir=DIR
 
-GENESIS paper: FID 80.5.
+About 2 days on one Titan RTX with the authors' code.
+GENESIS paper, table 2: FID 80.5.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.genesis("gqn")
+def get_config():
+    return experiment.default_config("genesis", "gqn")

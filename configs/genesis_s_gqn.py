@@ -1,14 +1,12 @@
 """GENESIS-S on GQN rooms, 64x64, K = 7.
 
-python -m ocgm.main --config=configs/genesis_s_gqn.py --workdir=DIR
+ocgm train --config=genesis_s_gqn --workdir=DIR
 
-GENESIS paper: FID 70.2.
+GENESIS paper, table 2: FID 70.2.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.genesis_s("gqn")
+def get_config():
+    return experiment.default_config("genesis_s", "gqn")

@@ -1,14 +1,12 @@
 """GENESIS-S on Multi-dSprites, 64x64, K = 5.
 
-python -m ocgm.main --config=configs/genesis_s_multi_dsprites.py --workdir=DIR
+ocgm train --config=genesis_s_multi_dsprites --workdir=DIR
 
-GENESIS paper: FID 28.2.
+GENESIS paper, table 2: FID 28.2.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.genesis_s("multi_dsprites")
+def get_config():
+    return experiment.default_config("genesis_s", "multi_dsprites")

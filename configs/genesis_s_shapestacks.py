@@ -1,12 +1,12 @@
 """GENESIS-S on ShapeStacks, 64x64, K = 9.
 
-python -m ocgm.main --config=configs/genesis_s_shapestacks.py --workdir=DIR
+ocgm train --config=genesis_s_shapestacks --workdir=DIR
+
+GENESIS paper, table 1, accuracy of probes on the latents: stability 63.2 %, height 80.8 %, view 99.7 %.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.genesis_s("shapestacks")
+def get_config():
+    return experiment.default_config("genesis_s", "shapestacks")

@@ -1,21 +1,20 @@
-"""GENESIS-V2 on any dataset, published, synthetic or your own, at the papers' side and K.
+"""GENESIS-V2 on any dataset, published, synthetic or your own images, at the papers' side and K.
 
-python -m ocgm.main --config=configs/genesis_v2_any.py:objects_room_synthetic --workdir=DIR
-python -m ocgm.main --config=configs/genesis_v2_any.py:folder --config.data.manual_dir=PICTURES --workdir=DIR
+ocgm train --config=genesis_v2_any:objects_room_synthetic --workdir=DIR
+ocgm train --config=genesis_v2_any:folder --config.data.manual_dir=IMAGES --workdir=DIR
 
-Only for the datasets of its own paper is this a published experiment.
+This is a published experiment only for the datasets of the GENESIS-V2 paper.
 """
 
-from ml_collections import ConfigDict
+from ocgm import experiment
+from ocgm.data import registry
 
-from configs import common
-
-SPECS = ("|".join(common.DATASETS),)
+SPECS = ("|".join(registry.DATASETS),)
 
 
-def get_config(spec: str = "multi_dsprites") -> ConfigDict:
-    (dataset,) = common.split_spec(spec, SPECS)
-    config = common.genesis_v2(dataset)
+def get_config(spec: str = "multi_dsprites"):
+    (dataset,) = experiment.split_spec(spec, SPECS)
+    config = experiment.default_config("genesis_v2", dataset)
     if dataset.startswith("tetrominoes"):
-        config.data.image_size = 32  # The model's sides are powers of two.
+        config.data.image_size = 32  # the model's sides are powers of two
     return config

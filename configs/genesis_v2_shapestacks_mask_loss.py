@@ -1,17 +1,15 @@
 """GENESIS-V2 with the mask loss on ShapeStacks, 64x64, K = 9.
 
-python -m ocgm.main --config=configs/genesis_v2_shapestacks_mask_loss.py --workdir=DIR
+ocgm train --config=genesis_v2_shapestacks_mask_loss --workdir=DIR
 
-GENESIS-V2 paper, table 2 (3 seeds): ARI-FG 0.81, mSC-FG 0.68; with --dynamic_slots 0.81, 0.67 and 5.6 slots.
+GENESIS-V2 paper, table 2 (3 seeds): ARI-FG 0.81, mSC-FG 0.68; with --dynamic_slots ARI-FG 0.81, mSC-FG 0.67, 5.6 slots.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    config = common.genesis_v2("shapestacks")
+def get_config():
+    config = experiment.load_config("genesis_v2_shapestacks")
     config.model.mask_loss = True
     config.objective.initial_beta = 1e-10
     return config

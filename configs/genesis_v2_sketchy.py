@@ -1,15 +1,13 @@
 """GENESIS-V2 on Sketchy, 128x128, K = 10.
 
-python -m ocgm.main --config=configs/genesis_v2_sketchy.py --workdir=DIR
+ocgm train --config=genesis_v2_sketchy --workdir=DIR
 
 About 8 days on one Titan RTX with the authors' code.
-GENESIS-V2 paper: FID 208.1 (1 seed).
+GENESIS-V2 paper, table 5 (1 seed): FID 208.1.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.genesis_v2("sketchy")
+def get_config():
+    return experiment.default_config("genesis_v2", "sketchy")

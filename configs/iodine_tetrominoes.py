@@ -1,18 +1,16 @@
 """IODINE on Tetrominoes, 35x35, K = 4.
 
-python -m ocgm.main --config=configs/iodine_tetrominoes.py --workdir=DIR
+ocgm train --config=iodine_tetrominoes --workdir=DIR
 
-ARI-FG 99.2, as EfficientMORL's paper quotes it. The published configuration for one device: batch 128.
+EfficientMORL paper, table 1, from the IODINE paper: ARI-FG 99.2. The published configuration for one device: batch 128.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    config = common.iodine("tetrominoes")
-    config.model.update(**common.SMALL_IODINE, latent_size=32, lstm_size=0)
-    config.batch_size = 128
-    config.optimizer.learning_rate = 2.12e-4
+def get_config():
+    config = experiment.default_config("iodine", "tetrominoes")
+    config.model.update(width=32, kernel_size=5, encoder_layers=3, mlp_sizes=(128,))
+    config.model.update(latent_size=32, lstm_size=0, coordinates="cosine")
+    protocols.iodine(config, batch_size=128, learning_rate=2.12e-4)
     return config

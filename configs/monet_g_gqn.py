@@ -1,14 +1,12 @@
 """MONet-G on GQN rooms, 64x64, K = 7, trained with GECO.
 
-python -m ocgm.main --config=configs/monet_g_gqn.py --workdir=DIR
+ocgm train --config=monet_g_gqn --workdir=DIR
 
-GENESIS paper: FID 176.4.
+GENESIS paper, table 2: FID 176.4.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.monet_g("gqn")
+def get_config():
+    return experiment.default_config("monet", "gqn")

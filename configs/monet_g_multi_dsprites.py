@@ -1,14 +1,12 @@
 """MONet-G on Multi-dSprites, 64x64, K = 5, trained with GECO.
 
-python -m ocgm.main --config=configs/monet_g_multi_dsprites.py --workdir=DIR
+ocgm train --config=monet_g_multi_dsprites --workdir=DIR
 
-GENESIS paper: FID 92.7.
+GENESIS paper, table 2: FID 92.7.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.monet_g("multi_dsprites")
+def get_config():
+    return experiment.default_config("monet", "multi_dsprites")

@@ -1,15 +1,14 @@
 """MONet-G on ShapeStacks, 64x64, K = 9, trained with GECO.
 
-python -m ocgm.main --config=configs/monet_g_shapestacks.py --workdir=DIR
+ocgm train --config=monet_g_shapestacks --workdir=DIR
 
-GENESIS paper: ARI-FG 0.63, SC 0.52, mSC 0.49 (5 seeds, 300 test images).
-GENESIS-V2 paper: ARI-FG 0.70, mSC-FG 0.57 (3 seeds); FID 197.8.
+GENESIS paper, section 4.2 (5 seeds, 300 test images): ARI-FG 0.63 +- 0.07, SC-FG 0.52 +- 0.09, mSC-FG 0.49 +- 0.09.
+GENESIS paper, table 1, accuracy of probes on the latents: stability 59.6 %, height 88.4 %, view 99.5 %.
+GENESIS-V2 paper, table 1 (3 seeds): ARI-FG 0.70, mSC-FG 0.57; table 3: FID 197.8 +- 5.2.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment
 
 
-def get_config() -> ConfigDict:
-    return common.monet_g("shapestacks")
+def get_config():
+    return experiment.default_config("monet", "shapestacks")

@@ -1,14 +1,14 @@
-"""MONet on GQN rooms, 64x64, K = 7, with the settings of Burgess et al.
+"""MONet on GQN rooms, 64x64, K = 7, with the settings of Burgess et al. (2019).
 
-python -m ocgm.main --config=configs/monet_gqn.py --workdir=DIR
+ocgm train --config=monet_gqn --workdir=DIR
 
 The GENESIS paper's figures for MONet are those of monet_g_gqn.py.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    return common.monet("gqn")
+def get_config():
+    config = experiment.default_config("monet", "gqn")
+    protocols.monet(config)
+    return config

@@ -1,14 +1,14 @@
-"""MONet on Multi-dSprites, 64x64, K = 5, with the settings of Burgess et al.
+"""MONet on Multi-dSprites, 64x64, K = 5, with the settings of Burgess et al. (2019).
 
-python -m ocgm.main --config=configs/monet_multi_dsprites.py --workdir=DIR
+ocgm train --config=monet_multi_dsprites --workdir=DIR
 
 The GENESIS paper's figures for MONet are those of monet_g_multi_dsprites.py.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    return common.monet("multi_dsprites")
+def get_config():
+    config = experiment.default_config("monet", "multi_dsprites")
+    protocols.monet(config)
+    return config

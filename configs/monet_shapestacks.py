@@ -1,14 +1,14 @@
-"""MONet on ShapeStacks, 64x64, K = 9, with the settings of Burgess et al.
+"""MONet on ShapeStacks, 64x64, K = 9, with the settings of Burgess et al. (2019).
 
-python -m ocgm.main --config=configs/monet_shapestacks.py --workdir=DIR
+ocgm train --config=monet_shapestacks --workdir=DIR
 
 The GENESIS paper's figures for MONet are those of monet_g_shapestacks.py.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    return common.monet("shapestacks")
+def get_config():
+    config = experiment.default_config("monet", "shapestacks")
+    protocols.monet(config)
+    return config

@@ -1,16 +1,17 @@
 """Slot Attention on Multi-dSprites, coloured on grey, 64x64, K = 6.
 
-python -m ocgm.main --config=configs/slot_attention_multi_dsprites.py --workdir=DIR
+ocgm train --config=slot_attention_multi_dsprites --workdir=DIR
 
-No official configuration for these images was published; docs/slot_attention.md tells where this one is from.
+Slot Attention paper, table 1: ARI-FG 91.3 +- 0.3.
+No official configuration for this dataset was published; the source of this one is in the documentation.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    config = common.slot_attention("multi_dsprites_deepmind")
+def get_config():
+    config = experiment.default_config("slot_attention", "multi_dsprites_deepmind")
     config.data.variant = "colored_on_grayscale"
+    config.model.update(encoder_features=(32, 32, 32, 32), decoder="full")
+    protocols.slot_attention(config)
     return config

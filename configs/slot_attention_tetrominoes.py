@@ -1,14 +1,16 @@
 """Slot Attention on Tetrominoes, 35x35, K = 4.
 
-python -m ocgm.main --config=configs/slot_attention_tetrominoes.py --workdir=DIR
+ocgm train --config=slot_attention_tetrominoes --workdir=DIR
 
-No official configuration for these images was published; docs/slot_attention.md tells where this one is from.
+Slot Attention paper, table 1: ARI-FG 99.5 +- 0.2.
+No official configuration for this dataset was published; the source of this one is in the documentation.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    return common.slot_attention("tetrominoes")
+def get_config():
+    config = experiment.default_config("slot_attention", "tetrominoes")
+    config.model.update(encoder_features=(32, 32, 32, 32), decoder="full")
+    protocols.slot_attention(config)
+    return config

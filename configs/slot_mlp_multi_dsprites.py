@@ -1,16 +1,16 @@
 """Slot MLP on Multi-dSprites, coloured on grey, 64x64, K = 6.
 
-python -m ocgm.main --config=configs/slot_mlp_multi_dsprites.py --workdir=DIR
+ocgm train --config=slot_mlp_multi_dsprites --workdir=DIR
 
-EfficientMORL paper, from the Slot Attention paper: ARI-FG 60.3 +- 1.8. The sizes of the MLP are ours.
+Slot Attention paper, table 1: ARI-FG 60.3 +- 1.8. The sizes of the MLP are not published; these are our own.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from ocgm import experiment, protocols
 
 
-def get_config() -> ConfigDict:
-    config = common.slot_mlp("multi_dsprites_deepmind")
+def get_config():
+    config = experiment.default_config("slot_mlp", "multi_dsprites_deepmind")
     config.data.variant = "colored_on_grayscale"
+    config.model.update(encoder_features=(32, 32, 32, 32), decoder="full")
+    protocols.slot_attention(config)
     return config

@@ -1,1 +1,1 @@
-"""Studies and benchmarks: run, not imported."""
+"""Studies and benchmarks; each module is a command, `python -m experiments.NAME`."""

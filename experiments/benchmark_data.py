@@ -1,9 +1,9 @@
-"""Time the making and the reading of datasets: python -m experiments.benchmark_data.
+"""Time the generation and the reading of datasets: python -m experiments.benchmark_data.
 
-Two tables. The first: images a second that each synthetic dataset's generator makes, nothing written.
-The second: synthetic Tetrominoes of each `--num_records`, prepared on disk, read by the training pipeline, and trained
-on by the quickstart's Slot Attention, the fastest model of a config here; every measurement in a process of its own, so
-that peak memory is its own. Numbers of a busy machine, or of different ones, cannot be compared.
+Prints two tables. The first has the images per second of each synthetic dataset's generator, with nothing written. The
+second is for synthetic Tetrominoes of each `--num_records`: preparing them on disk, reading them with the training
+pipeline, and training the quickstart's Slot Attention, the fastest model of the configs. Each measurement runs in a new
+process, so that peak memory is its own. Compare only figures of one idle machine.
 """
 
 import contextlib
@@ -17,24 +17,28 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import quickstart_tetrominoes
 from experiments.processes import in_new_process, peak_mib
+from ocgm import experiment
 from ocgm.commands import cli
 from ocgm.data import registry
 
 _DATASETS = flags.DEFINE_list(
     "datasets",
     [spec.name for spec in registry.DATASETS.values() if spec.generated],
-    "Generated datasets to time.",
+    "Generated datasets to time, comma-separated.",
 )
-_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long to make scenes of each.", 0.1)
-_NUM_RECORDS = flags.DEFINE_list("num_records", ["10000", "1000000"], "Sizes to compare.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "Seconds to time each dataset.", 0.1)
+_NUM_RECORDS = flags.DEFINE_list(
+    "num_records", ["10000", "1000000"], "Numbers of training images to compare."
+)
 _STEPS = flags.DEFINE_integer("steps", 300, "Training steps to time.", 30)
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to prepare; a temporary folder by default.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "Directory of the datasets; by default a temporary one."
+)
 
 
 def rate(make: Callable[[], int], seconds: float) -> float:
-    """Images a second of a function that returns how many it made, after one call that is not counted."""
+    """Return images per second of a function that returns a number of images, after one warm-up call."""
     make()
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
@@ -43,7 +47,7 @@ def rate(make: Callable[[], int], seconds: float) -> float:
 
 
 def generating_rate(name: str, seconds: float) -> float:
-    """Images a second that a generated dataset's builder makes, once it is compiled."""
+    """Return images per second of a generated dataset's builder, after a warm-up."""
     from ocgm.data import open_builder
 
     builder = open_builder(registry.default_config(name))
@@ -51,19 +55,19 @@ def generating_rate(name: str, seconds: float) -> float:
     return rate(lambda: len(builder.block("train", next(blocks))["image"]), seconds)
 
 
-# ---- synthetic Tetrominoes by size; each function runs in a process of its own
+# ---- synthetic Tetrominoes by size; each function runs in a new process
 
 
 def tetrominoes_config(data_dir: str, num_records: int) -> ConfigDict:
-    """The quickstart's experiment on so many training images."""
-    config = quickstart_tetrominoes.get_config()
+    """Return the quickstart's config with `num_records` training images."""
+    config = experiment.load_config("quickstart_tetrominoes")
     config.data.data_dir = data_dir
     config.data.num_examples = (num_records, 320, 320)
     return config
 
 
 def prepare(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
-    """Makes the dataset."""
+    """Prepare the dataset."""
     from ocgm.data import prepare as prepare_dataset
 
     del seconds, steps
@@ -73,7 +77,7 @@ def prepare(data_dir: str, num_records: int, seconds: float, steps: int) -> dict
 
 
 def load(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
-    """Reads batches as training does."""
+    """Read batches as training does."""
     from ocgm.data import train_iterator
 
     del steps
@@ -83,7 +87,7 @@ def load(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[st
 
 
 def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
-    """Trains, and evaluates once in the end."""
+    """Train, with one evaluation at the end."""
     from ocgm.plots.curves import read_metrics
     from ocgm.training import loop as train_lib
 
@@ -97,8 +101,8 @@ def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[s
 
 
 def measured(job: Callable[..., dict[str, float]], *args: object) -> dict[str, float]:
-    """Calls one of the functions above; adds its peak memory in MiB."""
-    with contextlib.redirect_stdout(io.StringIO()):  # What training tells is not the table.
+    """Call one of the functions above and add its peak memory in MiB."""
+    with contextlib.redirect_stdout(io.StringIO()):  # The log of training is not part of the table.
         return job(*args) | {"peak MiB": peak_mib()}
 
 

@@ -43,7 +43,6 @@ from ocgm.training.step import (
     init_state,
     make_train_step,
     stream_keys,
-    variables_of_seed,
 )
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
@@ -251,9 +250,8 @@ def main(argv: list[str]) -> None:
     abstract = abstract_state(config, mesh)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     side = config.model.image_size
-    shape = (config.num_seeds, config.batch_size, side, side, 3)
+    shape = (config.batch_size, side, side, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    images = images[0] if config.num_seeds == 1 else images
     batch = {"image": jax.device_put(images, sharding.batch_sharding(mesh))}
 
     start = time.perf_counter()
@@ -263,7 +261,7 @@ def main(argv: list[str]) -> None:
 
     state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
     # Copies, since the step takes the state's buffers.
-    variables = jax.tree.map(jnp.copy, variables_of_seed(config, state, config.seed))
+    variables = jax.tree.map(jnp.copy, {"params": state.params, **state.model_state})
 
     def train_step():
         nonlocal state
@@ -274,7 +272,7 @@ def main(argv: list[str]) -> None:
     memory, where = peak_memory_gib()
     parts = {}
     if config.model.name in _PARTS:
-        floats = image_to_float(batch["image"] if config.num_seeds == 1 else batch["image"][0])
+        floats = image_to_float(batch["image"])
         parts = _PARTS[config.model.name](models.build(config.model), variables, floats)
     parts["optimiser"] = optimizer_part(config, variables["params"])
     shares = {name: median_seconds(f, repeats) / step_seconds for name, f in parts.items()}
@@ -287,11 +285,11 @@ def main(argv: list[str]) -> None:
     )
     print(
         f"model: {config.model.name}, {side}x{side}, K = {config.model.get('num_slots', 1)},"
-        f" batch {config.batch_size}, {config.model.dtype}, {config.num_seeds} seed(s)"
+        f" batch {config.batch_size}, {config.model.dtype}"
     )
     print(f"compile: {compile_seconds:.1f} s")
     print(f"step: {1e3 * step_seconds:.1f} ms (median of {repeats})")
-    print(f"images/s: {config.num_seeds * config.batch_size / step_seconds:.1f}")
+    print(f"images/s: {config.batch_size / step_seconds:.1f}")
     print(f"peak memory: {memory:.2f} GiB ({where})")
     for name, share in shares.items():
         print(f"share {name}: {share:.1%}")

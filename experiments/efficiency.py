@@ -1,12 +1,13 @@
-"""Time and memory of the models as the EfficientMORL paper compares them (section 4.4, figure 22).
+"""Measure time and memory of the models as the EfficientMORL paper compares them (section 4.4, figure 22).
 
     python -m experiments.efficiency --sides=64,96,128 --steps=0,1,3 --repeats=20 --largest_batch --output=DIR
 
-times the forward pass (evaluation) and the gradient of the training loss, without an optimiser, on random images. The
-paper has means of 10,000 passes on one RTX 2080 Ti; here it is the median of `--repeats`, for which all programs take
-turns, on the machine at hand: only ratios compare. Temporaries and the largest batch that fits a given memory are what
-XLA plans for the gradient's program, which is compiled for that and not run; buffers that libraries take beside it (on
-a CPU those of convolutions) do not count. Writes results.json, table.md and, with Matplotlib, efficiency.png.
+times the forward pass (evaluation) and the gradient of the training loss, without an optimizer, on random images. The
+paper reports means of 10,000 passes on one RTX 2080 Ti; this reports medians of `--repeats` turns on this machine, so
+compare ratios only. IODINE is the official model with 1.18 M parameters; the paper's own has 2.75 M, so its ratios to
+IODINE are larger. Temporaries and the largest batch that fits a memory are what XLA plans for the program of the
+gradient; buffers that libraries allocate in addition (on a CPU those of convolutions) are not included. Writes
+results.json, table.md and, with Matplotlib, efficiency.png.
 """
 
 import dataclasses
@@ -20,46 +21,50 @@ import jax
 import jaxlib
 from absl import app, flags
 
+from experiments.efficiency_results import Result, draw, table
 from experiments.efficiency_runs import (
     FORWARD,
     MODELS,
     TRAINING,
     Case,
-    Result,
     all_cases,
     compile_program,
-    draw,
     init_variables,
     interleaved_seconds,
     largest_batch,
     memory_of,
     quartiles,
     select_variants,
-    table,
     whole_numbers,
 )
 from ocgm.commands import cli
 from ocgm.files import write_atomically
 
-_SIDES = flags.DEFINE_list("sides", ["64", "96", "128"], "Sides of the images, by comma.")
-_STEPS = flags.DEFINE_list("steps", ["0", "1", "3"], "EfficientMORL's refinement steps, by comma.")
-_MODELS = flags.DEFINE_list("models", list(MODELS), f"Of {', '.join(MODELS)}; by comma.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images that are timed together.", 1)
-_REPEATS = flags.DEFINE_integer("repeats", 20, "Turns to take the median of.", 1)
+_SIDES = flags.DEFINE_list("sides", ["64", "96", "128"], "Image sides, comma-separated.")
+_STEPS = flags.DEFINE_list(
+    "steps", ["0", "1", "3"], "EfficientMORL's refinement steps, comma-separated."
+)
+_MODELS = flags.DEFINE_list("models", list(MODELS), f"From {', '.join(MODELS)}; comma-separated.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Number of images per batch.", 1)
+_REPEATS = flags.DEFINE_integer("repeats", 20, "Number of timed turns.", 1)
 _LARGEST_BATCH = flags.DEFINE_bool(
     "largest_batch",
     False,
-    "Find the largest batch that fits --memory_gib; compiles each model again.",
+    "Compute the largest batch that fits --memory_gib; compiles each model again.",
 )
-_MEMORY_GIB = flags.DEFINE_float("memory_gib", 12.0, "Memory; the paper's card has 12 GiB.", 0.0)
+_MEMORY_GIB = flags.DEFINE_float(
+    "memory_gib", 12.0, "Memory; the GPU of the paper has 12 GiB.", 0.0
+)
 _VERIFY = flags.DEFINE_bool(
-    "verify", False, "Compile at the largest batch and the next one, instead of extrapolating."
+    "verify", False, "Compile at the largest batch and the next one instead of extrapolating."
 )
-_OUTPUT = flags.DEFINE_string("output", "", "Folder to write to; nothing is written if not given.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "Directory of the results; by default none are written."
+)
 
 
 def find_largest_batch(case: Case, planned: dict[int, int]) -> int:
-    """The largest batch of a case; `planned` are bytes of batches that are known."""
+    """Return the largest batch of a case, given the planned bytes of some batches."""
     batch = _BATCH_SIZE.value
 
     @functools.cache
@@ -73,7 +78,7 @@ def find_largest_batch(case: Case, planned: dict[int, int]) -> int:
 
 
 def measure(cases: list[Case]) -> list[Result]:
-    """Times and memory of all cases, in their order."""
+    """Return the measurements of all cases, in their order."""
     batch, calls, found = _BATCH_SIZE.value, {}, {}
     for case in filter(lambda case: case.model, cases):
         start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Synthetic datasets beside samples of the published ones: python -m experiments.look_alikes --output=FILE.png.
+"""Draw synthetic datasets beside samples of the published ones: python -m experiments.look_alikes --output=FILE.png.
 
-For each dataset two rows: published samples found in `--samples`, and as many first training images of the look-alike.
-Samples of NAME are the `image` arrays of NAME*.npz and the pictures NAME*.png and NAME*.jpg, centrally cropped. Where
-there are none the row says so. Nothing is downloaded or prepared.
+The figure has two rows for each dataset: published samples found in `--samples`, and the first training images of its
+synthetic counterpart. Samples of NAME are the `image` arrays of NAME*.npz and the images NAME*.png and NAME*.jpg,
+cropped to the central square; where there are none, the caption states it. Nothing is downloaded or prepared.
 """
 
 import pathlib
@@ -16,23 +16,23 @@ from ocgm.data import open_builder, registry
 from ocgm.datasets.builders.image_files import load_images
 from ocgm.plots import figures
 
-_OUTPUT = flags.DEFINE_string(
-    "output", "experiments/figures/look_alikes.png", "The picture to write."
+_OUTPUT = flags.DEFINE_string("output", "experiments/figures/look_alikes.png", "PNG file to write.")
+_SAMPLES = flags.DEFINE_string(
+    "samples", "tests/datasets/fixtures", "Directory of published samples."
 )
-_SAMPLES = flags.DEFINE_string("samples", "tests/datasets/fixtures", "Folder of published samples.")
 _DATASETS = flags.DEFINE_list(
     "datasets",
     [spec.name for spec in registry.DATASETS.values() if spec.stand_in],
-    "Published datasets to show.",
+    "Published datasets to draw, comma-separated.",
 )
-_COLUMNS = flags.DEFINE_integer("columns", 8, "Pictures in a row.", 1)
-_SIDE = flags.DEFINE_integer("side", 96, "Side of a picture on the page, in pixels.", 16)
+_COLUMNS = flags.DEFINE_integer("columns", 8, "Images per row.", 1)
+_SIDE = flags.DEFINE_integer("side", 96, "Side of an image in the figure, in pixels.", 16)
 
 _GAP, _MARGIN, _CAPTION = 4, 8, 16
 
 
 def published(name: str, folder: pathlib.Path, side: int) -> list[Image.Image]:
-    """Samples of a published dataset in a folder, square and of the dataset's side."""
+    """Return the samples of a published dataset in a directory, square and of the dataset's side."""
     arrays = [np.load(path)["image"] for path in sorted(folder.glob(f"{name}*.npz"))]
     pictures = [*folder.glob(f"{name}*.png"), *folder.glob(f"{name}*.jpg")]
     found = [_square(Image.fromarray(image), side) for array in arrays for image in _rgb(array)]
@@ -42,7 +42,7 @@ def published(name: str, folder: pathlib.Path, side: int) -> list[Image.Image]:
 
 
 def synthetic(name: str, count: int) -> list[Image.Image]:
-    """Training images of a generated dataset: the first, or of several pictures of a scene one from each block."""
+    """Return training images of a generated dataset: the first ones, or one per block where a scene has several."""
     builder = open_builder(registry.default_config(name))
     if registry.get_spec(name).grouped:
         images = [builder.block("train", i)["image"][i % builder.BLOCK] for i in range(count)]
@@ -52,7 +52,7 @@ def synthetic(name: str, count: int) -> list[Image.Image]:
 
 
 def _rgb(images: np.ndarray) -> np.ndarray:
-    """Binary images have one channel, which is 0 or 255."""
+    """Return RGB images; binary images have one channel, 0 or 255."""
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
@@ -64,7 +64,7 @@ def _square(image: Image.Image, side: int) -> Image.Image:
 
 
 def page(rows: list[tuple[str, list[Image.Image]]], columns: int, side: int) -> Image.Image:
-    """Rows of pictures under captions."""
+    """Return rows of images under captions."""
     height = _CAPTION + side + _GAP
     width = 2 * _MARGIN + columns * (side + _GAP)
     sheet = Image.new("RGB", (width, 2 * _MARGIN + len(rows) * height), "white")

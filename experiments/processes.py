@@ -1,4 +1,4 @@
-"""Functions called in processes of their own, so that the peak memory measured there is their own."""
+"""Calls in new processes, so that the peak memory measured there is that of the call alone."""
 
 import multiprocessing
 import resource
@@ -10,7 +10,7 @@ from absl import flags
 
 
 def in_new_process(function: Callable[..., Any], *args: object) -> Any:
-    """Calls a function of a module in a new process, which has no more memory than it needs."""
+    """Call a module-level function in a new process and return its result."""
     spawn = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(1, spawn, _mark_flags_as_parsed) as pool:
         return pool.submit(function, *args).result()
@@ -21,5 +21,5 @@ def _mark_flags_as_parsed() -> None:
 
 
 def peak_mib() -> float:
-    """Largest memory of this process so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

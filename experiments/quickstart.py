@@ -106,7 +106,10 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
     print(f"data ready after {time.monotonic() - start:.0f} s", flush=True)
     train(config, workdir)
 
-    models = {"this run": workdir, "shipped checkpoint": inference.PRETRAINED}
+    models = {
+        "this run": workdir,
+        "shipped checkpoint": inference.locate("genesis_v2/multi_dsprites"),
+    }
     rows, pictures, runs, scores = {}, [], [], {}
     for label, folder in models.items():
         trained = inference.load(folder)

@@ -1,12 +1,12 @@
-"""The sweeps of "Reconstruction Bottlenecks in Object-Centric Generative Models" (Engelcke et al. 2020).
+"""Run the sweeps of "Reconstruction Bottlenecks in Object-Centric Generative Models" (Engelcke et al. 2020).
 
-How large may a component's latent be before a model stops taking scenes apart, and how large must it be to reconstruct?
+How large can the latent of a component be before a model stops segmenting, and how large must it be to reconstruct?
 
     python -m experiments.reconstruction_bottlenecks --workdir=runs/bottlenecks --datasets=multi_dsprites \\
         --models=sbd_vae,dc_vae --latent_dims=1,4,16 --seeds=0,1,2
 
-trains one model after another below the workdir and goes on where it was stopped when started again. For a cluster,
-`--print_commands` prints one command a run instead; started again after those have run, this collects their results.
+trains one model after another in subdirectories of the workdir; the same command resumes an interrupted sweep. For a
+cluster, `--print_commands` prints one command per run instead; run again afterwards, this collects their results.
 Writes results.json, table.md (tables 1 and 2 with the paper's values) and figures.
 """
 
@@ -17,41 +17,42 @@ import pathlib
 import jax
 from absl import app, flags
 
-from experiments.bottleneck_runs import (
-    SIZES,
-    Run,
-    draw,
-    parse_overrides,
-    read_result,
-    select_runs,
-    table,
-)
+from experiments.bottleneck_results import SIZES, draw, table
+from experiments.bottleneck_runs import Run, parse_overrides, read_result, select_runs
 from ocgm.commands import cli
 from ocgm.files import write_atomically
 from ocgm.training import loop
 
-_DATASETS = flags.DEFINE_list("datasets", ["multi_dsprites"], "Datasets, by comma.")
+_DATASETS = flags.DEFINE_list("datasets", ["multi_dsprites"], "Datasets, comma-separated.")
 _MODELS = flags.DEFINE_list(
-    "models", ["sbd_vae", "dc_vae"], "Of genesis, genesis_symmetric, sbd_vae, dc_vae; by comma."
+    "models",
+    ["sbd_vae", "dc_vae"],
+    "From genesis, genesis_symmetric, sbd_vae, dc_vae; comma-separated.",
 )
 _LATENT_DIMS = flags.DEFINE_list(
-    "latent_dims", None, "Sizes, by comma; all of the paper if not given."
+    "latent_dims", None, "Sizes, comma-separated; by default all of the paper."
 )
-_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds, by comma; the paper has three for GENESIS.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
-_PRINT_COMMANDS = flags.DEFINE_bool("print_commands", False, "Print the commands, train nothing.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", ["0"], "Seeds, comma-separated; the paper has three for GENESIS."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the sweep.", required=True)
+_PRINT_COMMANDS = flags.DEFINE_bool(
+    "print_commands", False, "Print the commands and train nothing."
+)
 _OVERRIDE = flags.DEFINE_multi_string(
-    "override", [], "FIELD=VALUE of every run's config, such as num_train_steps=1000; repeatable."
+    "override",
+    [],
+    "FIELD=VALUE for the config of every run, such as num_train_steps=1000; may be repeated.",
 )
 
 
 def command(run: Run, workdir: pathlib.Path, overrides: dict[str, object]) -> str:
-    """The command line of one run."""
+    """Return the command line of one run."""
     fields = {"seed": run.seed, **overrides}
     return " ".join(
         [
-            "python -m ocgm.main",
-            f"--config=configs/reconstruction_bottlenecks.py:{run.spec}",
+            "ocgm train",
+            f"--config=reconstruction_bottlenecks:{run.spec}",
             f"--workdir={workdir / run.folder}",
             *(f"'--config.{name}={value}'" for name, value in fields.items()),
         ]
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> None:
         elif result is None:
             print(f"run {i} of {len(runs)}: {run.folder}", flush=True)
             loop.train(config, folder)
-            jax.clear_caches()  # The next model is another program.
+            jax.clear_caches()  # The next model compiles other programs.
             result = read_result(run, folder, config)
         if result is not None:
             results.append(result)

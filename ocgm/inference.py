@@ -1,9 +1,10 @@
 """Trained models from disk, ready to use; what the commands and notebooks build on."""
 
 import dataclasses
-import functools
 import io
+import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,17 +15,42 @@ import ml_collections
 import numpy as np
 
 from ocgm import models, run_dir, sharding
-from ocgm.errors import CheckpointError, ConfigError, InputError
+from ocgm.data import registry
+from ocgm.errors import CheckpointError, InputError
+from ocgm.evaluation import evaluator
 from ocgm.files import write_atomically
-from ocgm.images import to_float
-from ocgm.models.base import Outputs, Sample, stream_keys
+from ocgm.images import crop_and_resize, to_float
+from ocgm.models import calls
+from ocgm.models.base import Outputs, Sample
 from ocgm.training.checkpoint import CheckpointStore
-from ocgm.training.step import abstract_state, all_seeds, variables_of_seed
+from ocgm.training.step import abstract_state
 
-# Small models that ship with the package: GENESIS-V2 on Multi-dSprites, Slot Attention on Tetrominoes.
-PRETRAINED = pathlib.Path(__file__).parent / "pretrained" / "genesis_v2_multi_dsprites"
-PRETRAINED_SLOT_ATTENTION = PRETRAINED.with_name("slot_attention_tetrominoes")
+_PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 _EXPORT = "variables.npz"
+_CARD = "model_card.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What is known about a trained model that ships with the package.
+
+    Attributes:
+      name: MODEL/DATASET, as `load` takes it.
+      dataset: name of the dataset that it was trained on.
+      variant: variant of the dataset; empty for its default.
+      image_size: side of the images in pixels.
+      steps: number of training steps.
+      scores: metrics on the first 320 test images.
+      description: how it was trained and evaluated.
+    """
+
+    name: str
+    dataset: str
+    variant: str
+    image_size: int
+    steps: int
+    scores: Mapping[str, float]
+    description: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +58,8 @@ class TrainedModel:
     """A model with its weights.
 
     Attributes:
-      config: the experiment that made it; of a run of several seeds, that of this seed alone.
-      model: the module.
+      config: the experiment that trained it.
+      model: the Flax module.
       variables: its variables.
       step: number of updates that made them.
     """
@@ -43,28 +69,48 @@ class TrainedModel:
     variables: dict[str, Any]
     step: int
 
-    def __call__(self, images: np.ndarray, seed: int = 0, **options: Any) -> Outputs:
+    def __call__(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        seed: int = 0,
+        *,
+        resize: bool = False,
+        **options: Any,
+    ) -> Outputs:
         """Infer slots and reconstruct.
 
         Args:
           images: [B, S, S, 3], uint8, or float in [0, 1].
-          seed: of latents and seed scores.
-          **options: of the model's call, such as `num_slots`, `dynamic_slots`, `deterministic`; where the experiment
-            evaluates with options of its own (config.evaluation.model_options) those are the defaults.
+          seed: seed of the latents and the seed scores.
+          resize: take images of any size, [B, H, W, 3] or a sequence of [H, W, 3] of several sizes, and crop their
+            central squares and resize them to the model's side, as `ocgm segment` does.
+          **options: keyword arguments of the model's call, such as `num_slots`, `dynamic_slots`, `deterministic`;
+            by default those of config.evaluation.model_options.
 
         Raises:
-          InputError: wrong rank, channels, size, dtype or range.
+          InputError: wrong rank, channels, size, dtype or range, or an option that the model does not have.
         """
-        options = {**self.config.evaluation.model_options, **options}
-        models.check_options(self.model, options)
-        images = check_images(images, self.config.model.image_size)
-        static = tuple(sorted(options.items()))
-        return _infer(self.model, self.variables, images, jax.random.key(seed), static)
+        side = self.config.model.image_size
+        if resize:
+            images = _resize(images, side)
+        images = check_images(images, side)
+        options = calls.static_options(self.options(options))
+        return calls.infer(self.model, self.variables, images, jax.random.key(seed), options)
 
     def in_batches(
         self, images: np.ndarray, batch_size: int, seed: int = 0, **options: Any
     ) -> Outputs:
-        """As a call, for any number of images [N, S, S, 3]: host arrays, computed in batches of one shape."""
+        """Infer slots of any number of images, in batches of one shape.
+
+        Args:
+          images: [N, S, S, 3], uint8, or float in [0, 1].
+          batch_size: number of images per batch.
+          seed: seed of the first batch.
+          **options: keyword arguments of the model's call.
+
+        Returns:
+          Outputs for all images, as host arrays.
+        """
         padding = np.zeros((-len(images) % batch_size, *images.shape[1:]), images.dtype)
         padded = np.concatenate([images, padding])
         parts = [
@@ -75,22 +121,89 @@ class TrainedModel:
 
     def sample(self, batch_size: int, seed: int = 0, num_slots: int = 0) -> Sample:
         """Draw scenes from the prior, with another number of slots if `num_slots` is not 0."""
-        return _sample(self.model, self.variables, jax.random.key(seed), batch_size, num_slots)
+        key = jax.random.key(seed)
+        return calls.sample(self.model, self.variables, key, batch_size, num_slots)
+
+    def features(self, images: np.ndarray, seed: int = 0) -> jax.Array:
+        """Return vectors [B, F] for downstream use, as the model's paper takes them, of images [B, S, S, 3]."""
+        images = check_images(images, self.config.model.image_size)
+        return calls.features(self.model, self.variables, images, jax.random.key(seed))
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of the model's call: those of the config, changed by those given.
+
+        Raises:
+          InputError: the model has no such option.
+        """
+        options = {**self.config.evaluation.model_options, **given}
+        models.check_options(self.model, options)
+        return options
+
+    def data_config(
+        self, dataset: str = "", variant: str = "", data_dir: str = ""
+    ) -> ml_collections.ConfigDict:
+        """Return the config of a dataset, read at the model's side.
+
+        Args:
+          dataset: name of the dataset; by default the one of training, as training read it.
+          variant: variant of the dataset; by default the one of training, or the dataset's own default.
+          data_dir: directory of the datasets; by default the one of training.
+        """
+        data = self.config.data.copy_and_resolve_references()
+        if dataset and dataset != data.name:
+            training, data = data, registry.default_config(dataset)
+            data.update(image_size=training.image_size, data_dir=training.data_dir)
+        data.update(variant=variant or data.variant, data_dir=data_dir or data.data_dir)
+        return data
 
 
-# Compiled once for each model, shape and set of options, not once a call.
-@functools.partial(jax.jit, static_argnames=("model", "options"))
-def _infer(model, variables, images, key, options):
-    return model.apply(variables, images, train=False, rngs=stream_keys(key), **dict(options))
+def evaluate(
+    model: TrainedModel,
+    dataset: str = "",
+    *,
+    variant: str = "",
+    split: str = "test",
+    num_images: int = 320,
+    batch_size: int = 32,
+    seed: int = 0,
+    data_dir: str = "",
+    **options: Any,
+) -> dict[str, float]:
+    """Return the mean of each metric over the first images of a split.
 
+    Args:
+      model: a model of `load`.
+      dataset: name of the dataset; by default the one of training.
+      variant: variant of the dataset; by default the one of training.
+      split: "train", "validation", "test", or another split of the dataset.
+      num_images: number of images; 320 is the papers' protocol.
+      batch_size: number of images per batch.
+      seed: seed of the latents.
+      data_dir: directory of the datasets; by default the one of training.
+      **options: keyword arguments of the model's call.
 
-@functools.partial(jax.jit, static_argnames=("model", "batch_size", "num_slots"))
-def _sample(model, variables, key, batch_size, num_slots):
-    return model.apply(variables, batch_size, num_slots, method="sample", rngs=stream_keys(key))
+    Returns:
+      The errors and the KL divergence, and, for datasets with masks, ARI, SC and mSC: `ari_fg` for models with one
+      kind of masks, `ari_fg_attention` and `ari_fg_decoded` for models with two.
+
+    Raises:
+      UserError: the data cannot be read, or the model has no such option.
+    """
+    scores, _ = evaluator.evaluate(
+        model.model,
+        model.variables,
+        model.data_config(dataset, variant, data_dir),
+        split=split,
+        num_images=num_images,
+        batch_size=batch_size,
+        seed=seed,
+        model_options=model.options(options),
+    )
+    return scores
 
 
 def check_images(images: np.ndarray, image_size: int) -> jax.Array:
-    """float32 [B, S, S, 3] in [0, 1] from uint8 or float images.
+    """Return uint8 or float images as float32 [B, S, S, 3] in [0, 1].
 
     Raises:
       InputError: wrong rank, channels, size, dtype or range.
@@ -101,8 +214,8 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
         raise InputError(f"images have shape {list(images.shape)}; expected {expected}.")
     if images.shape[1:3] != (image_size, image_size):
         raise InputError(
-            f"images are {images.shape[1]}x{images.shape[2]}; this model takes {expected}. Crop and"
-            " resize them, or use `python -m ocgm.segment`, which does."
+            f"images are {images.shape[1]}x{images.shape[2]}; this model takes {expected}. Call it"
+            " with resize=True to crop and resize them."
         )
     if not len(images):
         raise InputError(f"there is no image in {list(images.shape)}; expected {expected}.")
@@ -120,56 +233,102 @@ def check_images(images: np.ndarray, image_size: int) -> jax.Array:
     return jnp.asarray(images, jnp.float32)
 
 
-def load(workdir: pathlib.Path, step: int | None = None, seed: int | None = None) -> TrainedModel:
-    """The model of a run, or of an exported folder.
+def _resize(images: np.ndarray | Sequence[np.ndarray], image_size: int) -> np.ndarray:
+    """Return images [H, W, 3] of any sizes as [B, S, S, 3]."""
+    images = [np.asarray(image) for image in images]
+    for image in images:
+        if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+            raise InputError(f"an image has shape {list(image.shape)}; expected [H, W, 3].")
+    kinds = {image.dtype == np.uint8 for image in images}
+    if len(kinds) != 1:
+        raise InputError("expected one or more images, all uint8 or all float in [0, 1].")
+    return np.stack([crop_and_resize(image, image_size) for image in images])
 
-    Args:
-      workdir: folder of a run, of an export, or `PRETRAINED`.
-      step: a step that the run saved; its newest sound checkpoint by default.
-      seed: a seed that the run trained; its first by default.
+
+# ---- on disk
+
+
+def list_models() -> list[ModelCard]:
+    """Return the cards of the trained models that ship with the package, in the order of their names."""
+    cards = []
+    for path in sorted(_PRETRAINED.glob(f"*/*/{_CARD}")):
+        name = path.parent.relative_to(_PRETRAINED).as_posix()
+        cards.append(ModelCard(name=name, **json.loads(path.read_text())))
+    return cards
+
+
+def ships(name: str | pathlib.Path) -> bool:
+    """Return whether `name` is the name of a model that ships with the package."""
+    return isinstance(name, str) and name in {card.name for card in list_models()}
+
+
+def locate(name_or_folder: str | pathlib.Path) -> pathlib.Path:
+    """Return the directory of a run, of an export, or of a model that ships with the package.
 
     Raises:
-      ConfigError: the run did not train this seed.
-      UserError: there is no checkpoint, or it is damaged.
+      InputError: there is no such directory, and no model of this name ships.
     """
-    config = run_dir.load(workdir)
-    seed = config.seed if seed is None else seed
-    if seed not in all_seeds(config):
-        trained = ", ".join(map(str, all_seeds(config)))
-        raise ConfigError(f"{workdir} holds no model of seed {seed}; it holds seed {trained}.")
+    if ships(name_or_folder):
+        return _PRETRAINED / name_or_folder
+    folder = pathlib.Path(name_or_folder).expanduser()
+    if not folder.is_dir():
+        names = ", ".join(card.name for card in list_models())
+        raise InputError(
+            f"{name_or_folder} is neither a directory nor a model that ships with ocgm; these"
+            f" ship: {names}."
+        )
+    return folder
+
+
+def load(name_or_folder: str | pathlib.Path, step: int | None = None) -> TrainedModel:
+    """Load a trained model.
+
+    Args:
+      name_or_folder: directory of a run or an export, or the name of a model that ships with the package
+        (`list_models`).
+      step: step of the checkpoint of a run; by default the newest one that can be read.
+
+    Raises:
+      InputError: there is no such directory or model.
+      ConfigError: the directory holds no run.
+      CheckpointError: there is no checkpoint, it is damaged, or it does not fit the model.
+    """
+    folder = locate(name_or_folder)
+    config = run_dir.load(folder)
     model = models.build(config.model)
-    if (workdir / _EXPORT).exists():
-        return _load_export(workdir, config, model)
-    if not (workdir / "checkpoints").is_dir():
-        raise CheckpointError(f"{workdir} holds no checkpoint yet.")
-    with CheckpointStore(workdir) as checkpoints:
-        abstract = abstract_state(config, sharding.make_mesh())
-        restored = checkpoints.restore(abstract, step=step)
+    if (folder / _EXPORT).exists():
+        return _load_export(folder, config, model, step)
+    if not (folder / "checkpoints").is_dir():
+        raise CheckpointError(f"{folder} holds no checkpoint yet.")
+    with CheckpointStore(folder) as checkpoints:
+        restored = checkpoints.restore(abstract_state(config, sharding.make_mesh()), step=step)
     if restored is None:
-        raise CheckpointError(f"{workdir} holds no checkpoint yet.")
+        raise CheckpointError(f"{folder} holds no checkpoint yet.")
     for problem in restored.problems:
         print(f"warning: {problem}", flush=True)
-    variables = variables_of_seed(config, restored.state, seed)
-    config.update(seed=seed, num_seeds=1)
+    variables = {"params": restored.state.params, **restored.state.model_state}
     return TrainedModel(config, model, variables, restored.step)
 
 
-def export(trained: TrainedModel, folder: pathlib.Path) -> None:
-    """Write config.json and the variables alone, without optimiser state, as one npz."""
-    flat = flax.traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
-    write_atomically(folder / "config.json", run_dir.to_json(trained.config).encode())
+def export(model: TrainedModel, folder: pathlib.Path) -> None:
+    """Write config.json and the variables alone, without optimizer state, as one npz file."""
+    flat = flax.traverse_util.flatten_dict(jax.device_get(model.variables), sep="/")
+    write_atomically(folder / "config.json", run_dir.to_json(model.config).encode())
     buffer = io.BytesIO()
-    np.savez(buffer, step=trained.step, **flat)
+    np.savez(buffer, step=model.step, **flat)
     write_atomically(folder / _EXPORT, buffer.getvalue())
 
 
 def _load_export(
-    folder: pathlib.Path, config: ml_collections.ConfigDict, model: nn.Module
+    folder: pathlib.Path, config: ml_collections.ConfigDict, model: nn.Module, step: int | None
 ) -> TrainedModel:
+    path = folder / _EXPORT
     try:
-        with np.load(folder / _EXPORT) as arrays:
+        with np.load(path) as arrays:
             flat = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # zipfile and NumPy raise several kinds for a damaged file.
-        raise CheckpointError(f"{folder / _EXPORT} cannot be read ({error}).") from error
-    step = int(flat.pop("step"))
-    return TrainedModel(config, model, flax.traverse_util.unflatten_dict(flat, sep="/"), step)
+        raise CheckpointError(f"{path} cannot be read ({error}).") from error
+    exported = int(flat.pop("step"))
+    if step not in (None, exported):
+        raise CheckpointError(f"{path} holds step {exported}, not step {step}.")
+    return TrainedModel(config, model, flax.traverse_util.unflatten_dict(flat, sep="/"), exported)

@@ -19,10 +19,6 @@ _FREE_FIELDS = (
     "data.data_dir",
 )
 
-# Fields that came later, and what runs without them did.
-_LATER_FIELDS = {"num_seeds": 1}
-_LATER_DATA_FIELDS = {"protocol": "", "manual_dir": "", "on_the_fly": False}
-
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, object]:
     """{"model.num_slots": 5, ...} of a nested config, tuples as lists as JSON has them."""
@@ -63,9 +59,7 @@ def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     if not path.is_file():
         raise ConfigError(f"{workdir} holds no run (there is no config.json). Train one first.")
     try:
-        config = ml_collections.ConfigDict({**_LATER_FIELDS, **from_json(path.read_text())})
-        config.data = ml_collections.ConfigDict({**_LATER_DATA_FIELDS, **config.data})
-        return config
+        return from_json(path.read_text())
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not valid JSON ({error}).") from error
 

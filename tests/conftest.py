@@ -19,7 +19,7 @@ import ml_collections
 import pytest
 from absl import flags
 
-from configs import common
+from ocgm import experiment
 from ocgm.data import prepare
 from ocgm.inference import TrainedModel, load
 from ocgm.training import loop
@@ -39,7 +39,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
     data_dir = str(tmp_path_factory.mktemp("data"))
 
     def make(**changes: object) -> ml_collections.ConfigDict:
-        config = common.genesis_v2("multi_dsprites")
+        config = experiment.default_config("genesis_v2", "multi_dsprites")
         config.update_from_flattened_dict(
             {
                 "batch_size": 8,

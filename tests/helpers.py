@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import pathlib
-import runpy
 import shutil
 import subprocess
 import sys
@@ -19,8 +18,10 @@ import ml_collections
 import numpy as np
 from absl import flags
 
+import ocgm.__main__
 from ocgm import run_dir, sharding
 from ocgm.training.checkpoint import CheckpointStore
+from ocgm.training.step import abstract_state
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -35,19 +36,18 @@ class Result:
 
 
 def command(name: str, *arguments: object) -> Result:
-    """Run `python -m ocgm.NAME ARGUMENTS` in this process, which saves its start."""
-    module = "ocgm.main" if name == "main" else f"ocgm.commands.{name}"
-    argv = [module, *map(str, arguments)]
+    """Run `ocgm NAME ARGUMENTS` in this process, which saves its start."""
+    argv = ["ocgm", name, *map(str, arguments)]
     known = set(flags.FLAGS)
     out, err = io.StringIO(), io.StringIO()
+    sys.modules.pop(f"ocgm.commands.{name}", None)  # Importing it defines its flags.
     with (
         mock.patch.object(sys, "argv", argv),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         try:
-            sys.modules.pop(module, None)
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            ocgm.__main__.main()
             status = 0
         except SystemExit as exit_:
             status = exit_.code or 0
@@ -96,7 +96,7 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
     mesh = sharding.make_mesh(config.mesh)
     with CheckpointStore(workdir) as checkpoints:
         step = checkpoints.steps()[-1] if step is None else step
-        restored = checkpoints.restore(step.abstract_state(config, mesh), step=step)
+        restored = checkpoints.restore(abstract_state(config, mesh), step=step)
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
     for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):

@@ -1,1 +1,1 @@
-"""Command-line programs, one module a command."""
+"""The commands, one module each: flags and printing only."""

@@ -1,13 +1,15 @@
-"""What all commands share: flags parsed by absl, mistakes told in one line."""
+"""What all commands share: parsing flags, printing errors, and the files that they write."""
 
-import ast
 import errno
+import functools
 import io
+import json
 import logging as python_logging
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 from absl import app, flags, logging
@@ -15,87 +17,93 @@ from absl import app, flags, logging
 from ocgm.errors import InputError, UserError
 from ocgm.files import write_atomically
 
+Main = Callable[[list[str]], None]
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Run a command; a `UserError` becomes one message on stderr and a non-zero exit status."""
 
-    def wrapped(argv: list[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:
-            # Orbax tells every transfer and, of a save that fails, every array; so does asyncio.
-            logging.set_verbosity(logging.FATAL)
-            python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-        try:
-            main(argv)
-        except UserError as error:
-            message, status = str(error), error.exit_status
-        except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
-            message, status = "interrupted.", 130
-        except OSError as error:  # A full disk, a folder that went away.
-            if "Failed loading config file" in str(error):  # ml_collections tells it on first use.
-                message, status = f"--config: {str(error).splitlines()[-1].strip()}", 1
-            elif error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-                message, status = f"cannot write: {error}", 1
-            else:
-                raise
-        else:
-            return
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        sys.exit(status)
+def run(
+    main: Main, argv: Sequence[str] | None = None, module: types.ModuleType | None = None
+) -> None:
+    """Run a command. A `UserError` is printed as one message on stderr, and the exit status is not zero.
 
-    app.run(wrapped, flags_parser=_parse_flags)
+    Args:
+      main: the command, a function of the program's name and the arguments that are not flags.
+      argv: the program's name and its arguments; `sys.argv` by default.
+      module: the module that defines the command's flags; with it --help prints its docstring and these flags alone.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if module and {"--help", "-h"} & set(argv):
+        print(f"{module.__doc__.strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+        return
+    app.run(functools.partial(_call, main), argv=argv, flags_parser=_parse_flags)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Print an error message on stderr and exit."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _call(main: Main, argv: list[str]) -> None:
+    if not flags.FLAGS["verbosity"].present:
+        # Orbax logs every transfer and, where a save fails, every array; so does asyncio.
+        logging.set_verbosity(logging.FATAL)
+        python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    try:
+        main(argv)
+    except UserError as error:
+        fail(str(error), error.exit_status)
+    except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
+        fail("interrupted.", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            fail(f"cannot write: {error}")
+        raise
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(_with_config_path(argv))
     # What config files raise, and ml_collections for fields that do not exist or have another type.
-    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        sys.exit(1)
+    except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
+        fail(" ".join(str(error).split()))
 
 
-def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """["refinement_steps=3"] -> {"refinement_steps": 3}.
+def _with_config_path(argv: list[str]) -> list[str]:
+    """Return the arguments with the file of the config that --config names."""
+    words = []
+    for word in argv:
+        flag, equals, name = word.partition("=")
+        if flag in ("--config", "-config") and equals:
+            from ocgm import experiment  # It imports JAX; not all commands have a config.
+
+            name, colon, spec = name.partition(":")
+            word = f"{flag}={experiment.config_path(name)}{colon}{spec}"
+        words.append(word)
+    return words
+
+
+def no_arguments(argv: Sequence[str]) -> None:
+    """Check that only flags were given.
 
     Raises:
-      InputError: a pair is not NAME=VALUE with a number or True or False as value.
+      InputError: there are other arguments.
     """
-    options = {}
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        try:
-            options[name] = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            raise InputError(
-                f"--option={pair} is not NAME=NUMBER, NAME=True or NAME=False."
-            ) from None
-    return options
+    if len(argv) > 1:
+        raise InputError(f"unexpected arguments: {argv[1:]}")
 
 
 def folder(value: str) -> pathlib.Path:
-    """A path as a user types it."""
+    """Return a path as a user types it, with ~ expanded."""
     return pathlib.Path(value).expanduser()
 
 
-def model_folder(value: str) -> pathlib.Path:
-    """Folder of a trained model; 'pretrained' and 'pretrained:slot_attention' name those that ship with the package."""
-    from ocgm.inference import PRETRAINED, PRETRAINED_SLOT_ATTENTION
-
-    shipped = {"pretrained": PRETRAINED, "pretrained:slot_attention": PRETRAINED_SLOT_ATTENTION}
-    return shipped.get(value) or folder(value)
-
-
-def output_folder(value: str, workdir: pathlib.Path) -> pathlib.Path:
-    """Where a command writes: the folder given, else the model's, but never into the installed package."""
-    from ocgm.inference import PRETRAINED
-
-    if value:
-        return folder(value)
-    return pathlib.Path.cwd() if workdir.parent == PRETRAINED.parent else workdir
-
-
-def save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a compressed npz in one piece."""
+def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed npz file atomically."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
+
+
+def save_json(path: pathlib.Path, record: Mapping[str, object]) -> None:
+    """Write a record as an indented JSON file atomically."""
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())

@@ -1,20 +1,24 @@
-"""Print what a config builds: python -m ocgm.describe --config=FILE. Needs no data and allocates no model."""
+"""Print the parameters, output shapes and resolved fields of a config.
+
+    ocgm describe --config=genesis_v2_multi_dsprites
+
+Reads no data and computes nothing.
+"""
 
 import jax
-from absl import app, flags
+from absl import flags as absl_flags
 from clu import parameter_overview
-from ml_collections import config_flags
 
 from ocgm import models, run_dir
-from ocgm.commands import cli
-from ocgm.models import abstract_variables
+from ocgm.commands import cli, flags
+from ocgm.models import abstract_variables, calls
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
+_CONFIG = flags.config()
+absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     config = _CONFIG.value
     model = models.build(config.model)
     variables = abstract_variables(model)
@@ -28,16 +32,12 @@ def main(argv: list[str]) -> None:
 
 
 def output_shapes(model, variables, batch_size: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays in a model's `Outputs`, by name."""
+    """Return the shapes of the arrays in a model's `Outputs`, by name."""
     images = jax.ShapeDtypeStruct((batch_size, model.image_size, model.image_size, 3), float)
-    keys = {"latent": jax.random.key(0), "seed_scores": jax.random.key(0)}
     outputs = jax.eval_shape(
-        lambda v, x: model.apply(v, x, train=False, rngs=keys), variables, images
+        lambda variables, images: calls.infer(model, variables, images, jax.random.key(0)),
+        variables,
+        images,
     )
     leaves = jax.tree_util.tree_leaves_with_path(outputs)
     return {jax.tree_util.keystr(path).lstrip("."): leaf.shape for path, leaf in leaves}
-
-
-if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    cli.run(main)

@@ -1,33 +1,29 @@
-"""Write a run's weights without optimiser state: python -m ocgm.export --workdir=DIR --output=FOLDER."""
+"""Write the weights of a run without its optimizer state.
 
-from absl import app, flags
+    ocgm export --workdir=runs/quickstart --output=exported
+
+The directory holds config.json, variables.npz and the run's metrics.jsonl; all commands that take a trained model take
+it as --workdir.
+"""
+
+from absl import flags as absl_flags
 
 from ocgm import inference
-from ocgm.commands import cli
+from ocgm.commands import cli, flags
 from ocgm.files import write_atomically
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder to write; can be given as --workdir elsewhere."
-)
-_STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; the newest sound one by default.")
-_MODEL_SEED = flags.DEFINE_integer(
-    "model_seed", None, "Which model, of a run with config.num_seeds > 1; its first by default."
-)
+_WORKDIR = flags.workdir("Directory of a run.")
+_OUTPUT = absl_flags.DEFINE_string("output", None, "Directory to write.")
+_STEP = flags.step()
+absl_flags.mark_flags_as_required(["workdir", "output"])
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    trained = inference.load(cli.folder(_WORKDIR.value), _STEP.value, _MODEL_SEED.value)
+    cli.no_arguments(argv)
+    trained = inference.load(_WORKDIR.value, _STEP.value)
     output = cli.folder(_OUTPUT.value)
     inference.export(trained, output)
-    # The training curves go along: a report on the export shows them.
+    # The training curves are copied too, so that a report can show them.
     metrics = (cli.folder(_WORKDIR.value) / "metrics.jsonl").read_bytes()
     write_atomically(output / "metrics.jsonl", metrics)
     print(f"wrote step {trained.step:,} to {_OUTPUT.value}")
-
-
-if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir", "output"])
-    cli.run(main)

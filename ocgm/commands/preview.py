@@ -2,7 +2,7 @@
 
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ocgm.images import to_uint8
 from ocgm.plots import figures
 
 if TYPE_CHECKING:
-    from ocgm.datasets.builders.base import Record, SceneBuilder
+    from ocgm.datasets.builders.base import Factor, Record, SceneBuilder
 
 # Pixels.
 _SHEET_WIDTH = 1400
@@ -65,7 +65,7 @@ def write(
     records = list(itertools.islice(_records(builder, data_config, split), num_images))
     spec = registry.get_spec(data_config.name)
     title = f"{spec.title}:  {builder.info.full_name}, {split}, first {len(records)} images"
-    figures.save_png(output, contact_sheet(records, title, spec.max_objects))
+    figures.save_png(output, contact_sheet(records, title, builder.factors))
     yield f"wrote {output}: {len(records)} images of {builder.info.full_name}, {split}"
 
 
@@ -89,20 +89,21 @@ def _records(builder: "SceneBuilder", data_config: ConfigDict, split: str) -> It
     return itertools.islice(records, builder.most(split))
 
 
-def contact_sheet(records: Sequence["Record"], title: str, max_objects: int) -> Image.Image:
+def contact_sheet(
+    records: Sequence["Record"], title: str, factors: Mapping[str, "Factor"]
+) -> Image.Image:
     """Draws records side by side: image, label maps where there are some, and a caption.
 
     Args:
       records: at least one record, as docs/design.md describes them.
       title: a line above all of them.
-      max_objects: largest number of objects in a scene of the dataset.
+      factors: the dataset's, as its builder declares them.
 
     Returns:
       RGB image; tiles are enlarged by a whole factor to at least 96 pixels.
     """
     pictures = [_picture(record) for record in records]
-    of_objects = _of_objects(records, max_objects)
-    captions = [_caption(record, of_objects) for record in records]
+    captions = [_caption(record, factors) for record in records]
     width = max(_MIN_ITEM, pictures[0].width)
     columns = min(len(records), max(1, (_SHEET_WIDTH - 2 * _MARGIN + _GAP) // (width + _GAP)))
     lines = max(caption.num_lines for caption in captions)
@@ -209,40 +210,25 @@ class _Caption:
         draw.text((x, middle), text, fill=ink, font=self._font, anchor="lm")
 
 
-def _caption(record: "Record", of_objects: Sequence[str]) -> _Caption:
+def _caption(record: "Record", factors: Mapping[str, "Factor"]) -> _Caption:
     count = int(record["num_objects"])
-    factors = {name: np.asarray(value) for name, value in record["factors"].items()}
-    table = {name: factors[name][:count] for name in of_objects[:_MAX_FACTORS]}
-    of_scene = [name for name in factors if name not in of_objects and factors[name].ndim < 2]
-    facts = {name: factors[name] for name in of_scene[:_MAX_FACTS]}
+    values = {name: np.asarray(record["factors"][name]) for name in factors}
+    table = {name: values[name][:count] for name in _in_table(factors)[:_MAX_FACTORS]}
+    of_scene = [name for name, factor in factors.items() if factor.of == "scene"]
+    facts = {name: values[name] for name in of_scene if values[name].ndim < 2}
+    facts = dict(itertools.islice(facts.items(), _MAX_FACTS))
     head = "1 object" if count == 1 else f"{count} objects"
     if not count and "masks" not in record:
         head = "objects not labelled"
     return _Caption(head, table, facts, "masks" in record)
 
 
-def _of_objects(records: Sequence["Record"], max_objects: int) -> list[str]:
-    """Names of the factors that have a row an object and can be shown in its column, best first.
-
-    A record does not say which these are: they have as many rows as there can be objects, and
-    nothing but padding, 0 or -1, where there is none.
-    """
-
-    def fits(name: str, value: np.ndarray, count: int) -> bool:
-        return (
-            value.shape[:1] == (max_objects,)
-            and not _is_color(name, value)
-            and (value.ndim == 1 or _is_color(name, value[0]))
-            and bool(np.isin(value[count:], (0, -1)).all())
-        )
-
+def _in_table(factors: Mapping[str, "Factor"]) -> list[str]:
+    """Return the names of the factors of objects that fit into a column, those that say most first."""
     names = [
         name
-        for name in records[0]["factors"]
-        if all(
-            fits(name, np.asarray(record["factors"][name]), int(record["num_objects"]))
-            for record in records
-        )
+        for name, factor in factors.items()
+        if factor.of == "object" and (len(factor.feature.shape) == 1 or "color" in name)
     ]
     return sorted(names, key=lambda n: _FIRST_FACTORS.index(n) if n in _FIRST_FACTORS else 99)
 

@@ -15,30 +15,13 @@ from collections.abc import Mapping, Sequence
 import chex
 import numpy as np
 
+from ocgm.datasets.builders.base import Factor
 from ocgm.errors import InputError, UserError
 from ocgm.models.base import Outputs
 
+# Values [N] and kind, "class" or "number", by name.
 Factors = dict[str, tuple[np.ndarray, str]]
 
-CONTINUOUS, DISCRETE = "continuous", "discrete"
-# What of a record's `factors` tells how an object looks, in all datasets. Not everything does: sprites have a number,
-# and backgrounds have colours. Numbers in whole pixels are positions all the same, so the type does not decide.
-_KINDS = {
-    "x": CONTINUOUS,
-    "y": CONTINUOUS,
-    "z": CONTINUOUS,
-    "position": CONTINUOUS,
-    "rotation": CONTINUOUS,
-    "orientation": CONTINUOUS,
-    "yaw": CONTINUOUS,
-    "scale": CONTINUOUS,
-    "size": DISCRETE,  # where it is a code; lengths are real numbers
-    "material": DISCRETE,
-    "shape": DISCRETE,
-    "color": DISCRETE,
-}
-# A palette of more colours than this counts as a continuum of three channels.
-_MAX_COLORS = 16
 # Keeps the logarithm of an importance of 0 finite; the published scores have it.
 _TINY = 1e-11
 
@@ -94,18 +77,23 @@ def match_slots(
 
 
 def match_objects(
-    batch: Mapping[str, np.ndarray], codes: np.ndarray, log_masks: np.ndarray, min_pixels: int = 50
+    batch: Mapping[str, np.ndarray],
+    codes: np.ndarray,
+    log_masks: np.ndarray,
+    factors: Mapping[str, Factor],
+    min_pixels: int = 50,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Codes and factors of the objects that a slot is matched to, in all valid images of a batch.
+    """Return codes and factors of the objects that a slot is matched to, in all valid images of a batch.
 
     Args:
       batch: `masks` [B, H, W], `num_objects` [B], `valid` [B] and `factors`, whose row i - 1 is the object of label i.
       codes: [B, K, D].
       log_masks: [B, K, H, W, 1].
+      factors: the dataset's, as its builder declares them.
       min_pixels: see `match_slots`.
 
     Returns:
-      Codes [M, D]; values [M, ...] of each factor that the library knows as a property of objects.
+      Codes [M, D]; values [M, ...] of each factor of objects that is to be scored.
     """
     chex.assert_equal_shape_prefix([codes, log_masks], 2)
     image, row, slot = [], [], []
@@ -117,36 +105,33 @@ def match_objects(
         slot += slots.tolist()
     # Of nothing matched the index arrays would be float.
     image, row, slot = (np.array(index, int) for index in (image, row, slot))
-    factors = {name: v[image, row] for name, v in batch["factors"].items() if name in _KINDS}
-    return codes[image, slot], factors
+    scored = {name for name, factor in factors.items() if factor.of == "object" and factor.scored}
+    values = {name: v[image, row] for name, v in batch["factors"].items() if name in scored}
+    return codes[image, slot], values
 
 
-def with_kinds(factors: Mapping[str, np.ndarray]) -> Factors:
-    """Says which factors are continuous and which discrete; the one place that does, for all datasets.
+def with_kinds(values: Mapping[str, np.ndarray], factors: Mapping[str, Factor]) -> Factors:
+    """Pair values with their kinds, and turn vectors into numbers.
 
     Args:
-      factors: values [N], or RGB colours or vectors [N, 3], by name.
+      values: [N], or colours or vectors [N, 3], by name.
+      factors: the dataset's, as its builder declares them.
 
     Returns:
-      name -> (values [N], "continuous" or "discrete"). Real numbers are continuous. Vectors become three factors, such
-      as `position_x`. Colours are classes if there are at most 16 of them, otherwise three continuous channels
-      `color_red`, `color_green`, `color_blue`.
+      name -> (values [N], "class" or "number"). A vector of numbers becomes three factors, such as `position_x` or
+      `color_red`; different colours of the kind "class" become different integers.
     """
     result = {}
-    for name, values in factors.items():
-        if values.ndim == 1:
-            real = np.issubdtype(values.dtype, np.floating)
-            result[name] = (values, CONTINUOUS if real else _KINDS[name])
-            continue
-        axes = ("x", "y", "z")
-        if name == "color":
-            colors, which = np.unique(values, axis=0, return_inverse=True)
-            if len(colors) <= _MAX_COLORS:
-                result[name] = (which, DISCRETE)
-                continue
-            axes = ("red", "green", "blue")
-        for axis, along in zip(axes, values.T, strict=True):
-            result[f"{name}_{axis}"] = (along.astype(np.float64), CONTINUOUS)
+    for name, of_objects in values.items():
+        kind = factors[name].kind
+        if of_objects.ndim == 1:
+            result[name] = (of_objects, kind)
+        elif kind == "class":
+            result[name] = (np.unique(of_objects, axis=0, return_inverse=True)[1], kind)
+        else:
+            axes = ("red", "green", "blue") if name == "color" else ("x", "y", "z")
+            for axis, along in zip(axes, of_objects.T, strict=True):
+                result[f"{name}_{axis}"] = (along.astype(np.float64), kind)
     return result
 
 
@@ -160,8 +145,8 @@ class Scores:
     Attributes:
       disentanglement: 1 if every code dimension matters for one factor only, 0 if each matters for all alike.
       completeness: 1 if every factor rests on one code dimension only, 0 if each rests on all alike.
-      informativeness: by factor, on the held-out half: accuracy of discrete ones, R^2 of continuous ones (at most 1).
-      informativeness_discrete, informativeness_continuous: means of these; None where there is no such factor.
+      informativeness: by factor, on the held-out half: accuracy of classes, R^2 of numbers (at most 1).
+      informativeness_discrete, informativeness_continuous: means of the two kinds; None where there is no such factor.
       informativeness_released: mean over all factors of how often prediction and truth are the same number, as the
         authors' released code takes it. For a continuous factor that is 0, so this is the number to hold against the
         paper's table, and no measure of how informative codes are.
@@ -223,7 +208,7 @@ def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
 
     importance, informativeness, equal = [], {}, []
     for name, (values, kind) in varying.items():
-        trees = GradientBoostingClassifier if kind == DISCRETE else GradientBoostingRegressor
+        trees = GradientBoostingClassifier if kind == "class" else GradientBoostingRegressor
         model = trees(random_state=seed).fit(codes[train], values[train])
         importance.append(np.abs(model.feature_importances_))
         informativeness[name] = float(model.score(codes[test], values[test]))
@@ -238,8 +223,8 @@ def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
         disentanglement=disentanglement(importance),
         completeness=completeness(importance),
         informativeness=informativeness,
-        informativeness_discrete=mean_of(DISCRETE),
-        informativeness_continuous=mean_of(CONTINUOUS),
+        informativeness_discrete=mean_of("class"),
+        informativeness_continuous=mean_of("number"),
         informativeness_released=float(np.mean(equal)),
         importance=importance,
     )

@@ -1,6 +1,6 @@
-"""Evaluation on held-out images; knows models by their contract."""
+"""Evaluation on held-out images, of any model of the contract."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,23 +15,24 @@ from ocgm.data import eval_batches, registry
 from ocgm.datasets.builders import resizing
 from ocgm.evaluation import segmentation
 from ocgm.images import to_float
-from ocgm.models.base import Outputs, stream_keys
+from ocgm.models import calls
+from ocgm.models.base import Outputs
 from ocgm.plots import figures
 
 
 class Evaluator:
     """Means of errors and segmentation metrics over held-out images.
 
-    Segmentation metrics are named `ari_fg`, `msc_fg`, ... where a model has one kind of masks. Where it has two, the
-    name says which masks were scored: `ari_fg_attention`, `ari_fg_decoded`, ...
+    Segmentation metrics are named `ari_fg`, `msc_fg`, ... for models with one kind of masks. For models with two, the
+    name has the kind that was scored: `ari_fg_attention`, `ari_fg_decoded`, ...
     Latents and seed scores are sampled, as in the papers, from keys that depend on the seed and the batch only.
 
     Args:
       model: any model of the contract.
       dataset: the dataset's name, for its number of labels.
       mesh: devices to run on.
-      num_figure_images: how many of the first images' outputs to keep for pictures.
-      model_options: keyword arguments for the model's call, such as `num_slots` or `dynamic_slots`.
+      num_figure_images: number of images, from the first one, whose outputs are kept for figures.
+      model_options: keyword arguments of the model's call, such as `num_slots` or `dynamic_slots`.
 
     Raises:
       InputError: the model has no such option.
@@ -43,11 +44,12 @@ class Evaluator:
         dataset: str,
         mesh: jax.sharding.Mesh,
         num_figure_images: int = 8,
-        model_options: dict[str, Any] | None = None,
+        model_options: Mapping[str, Any] | None = None,
     ):
         models.check_options(model, model_options or {})
-        self._model, self._options = model, model_options or {}
-        self._spec = registry.get_spec(dataset)
+        self._model = model
+        self._options = calls.static_options(model_options or {})
+        self._num_labels = registry.get_spec(dataset).max_objects + 1
         self._mesh = mesh
         self._num_figure_images = num_figure_images
         self._step = jax.jit(self._evaluate_batch, out_shardings=sharding.replicated(mesh))
@@ -55,12 +57,12 @@ class Evaluator:
     def run(
         self, variables: dict[str, Any], batches: Iterable[dict[str, np.ndarray]], seed: int = 0
     ) -> tuple[dict[str, float], dict[str, np.ndarray], Outputs]:
-        """Evaluate.
+        """Evaluate a model on batches of images.
 
         Args:
           variables: the model's variables.
           batches: host batches with `image`, `masks` and `valid`.
-          seed: of the latents.
+          seed: seed of the latents.
 
         Returns:
           Mean of each metric over the valid images; the first images with their true masks; the model's outputs for
@@ -72,7 +74,7 @@ class Evaluator:
         totals, first, outputs = None, None, None
         for i, batch in enumerate(batches):
             if "masks" in batch:
-                segmentation.check_labels(batch["masks"], self._spec.max_objects + 1)
+                segmentation.check_labels(batch["masks"], self._num_labels)
             on_device = {
                 name: jax.make_array_from_process_local_data(batch_sharding, array)
                 for name, array in batch.items()
@@ -91,33 +93,42 @@ class Evaluator:
         # As in the train step: whole parameters, and only the batch is split.
         variables = jax.lax.with_sharding_constraint(variables, sharding.replicated(self._mesh))
         images = to_float(batch["image"])
-        outputs = self._model.apply(
-            variables, images, train=False, rngs=stream_keys(key), **self._options
-        )
-        per_image = {
-            "reconstruction_error": outputs.reconstruction_error,
-            "reconstruction_error_per_element": outputs.reconstruction_error / images[0].size,
-            "mean_squared_error": jnp.mean(
-                jnp.square(outputs.reconstruction - images), axis=(1, 2, 3)
-            ),
-            "kl": sum(
-                jnp.sum(term, axis=tuple(range(1, term.ndim))) for term in outputs.kl.values()
-            ),
-            "slots_used": jnp.sum(outputs.active_slots, axis=1),
-        }
+        outputs = calls.infer(self._model, variables, images, key, self._options)
+        per_image = _errors(outputs, images)
         if "masks" in batch:
-            labels = self._spec.max_objects + 1
-            by_origin = outputs.log_masks_by_origin
-            for origin, log_masks in by_origin.items():
-                suffix = f"_{origin}" if len(by_origin) > 1 else ""
-                log_masks = segmentation.resize_log_masks(log_masks, batch["masks"].shape[1])
-                scores = segmentation.segmentation_metrics(log_masks, batch["masks"], labels)
-                per_image |= {f"{name}{suffix}": score for name, score in scores.items()}
+            per_image |= _segmentation_scores(outputs, batch["masks"], self._num_labels)
         valid = batch["valid"]
         sums = {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in per_image.items()}
         sums["count"] = jnp.sum(valid)
         first = {name: batch[name] for name in ("image", "masks") if name in batch}
         return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
+
+
+def _errors(outputs: Outputs, images: jax.Array) -> dict[str, jax.Array]:
+    """Return errors, KL divergence and number of active slots, each [B]."""
+    kl_terms = (jnp.sum(term, axis=tuple(range(1, term.ndim))) for term in outputs.kl.values())
+    squared = jnp.square(outputs.reconstruction - images)
+    return {
+        "reconstruction_error": outputs.reconstruction_error,
+        "reconstruction_error_per_element": outputs.reconstruction_error / images[0].size,
+        "mean_squared_error": jnp.mean(squared, axis=(1, 2, 3)),
+        "kl": sum(kl_terms),
+        "slots_used": jnp.sum(outputs.active_slots, axis=1),
+    }
+
+
+def _segmentation_scores(
+    outputs: Outputs, true_labels: jax.Array, num_labels: int
+) -> dict[str, jax.Array]:
+    """Return segmentation metrics [B] of each kind of masks."""
+    scores = {}
+    by_origin = outputs.log_masks_by_origin
+    for origin, log_masks in by_origin.items():
+        suffix = f"_{origin}" if len(by_origin) > 1 else ""
+        log_masks = segmentation.resize_log_masks(log_masks, true_labels.shape[1])
+        metrics = segmentation.segmentation_metrics(log_masks, true_labels, num_labels)
+        scores |= {f"{name}{suffix}": metric for name, metric in metrics.items()}
+    return scores
 
 
 def evaluate(
@@ -129,18 +140,25 @@ def evaluate(
     num_images: int = 320,
     batch_size: int = 32,
     seed: int = 0,
-    model_options: dict[str, Any] | None = None,
+    model_options: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, float], Image.Image]:
-    """Metrics of a model on the first images of a split, on all devices, and a picture of some.
+    """Evaluate a model on the first images of a split, on all devices.
 
     Args:
-      model, variables: a model of the contract and its variables.
+      model: a model of the contract.
+      variables: its variables.
       data: config.data of an experiment.
-      split: "train", "validation" or "test".
+      split: "train", "validation", "test", or another split of the dataset.
       num_images: number of images; 320 is the papers' protocol.
-      batch_size: images at a time.
-      seed: of the latents.
-      model_options: keyword arguments for the model's call.
+      batch_size: number of images per batch.
+      seed: seed of the latents.
+      model_options: keyword arguments of the model's call.
+
+    Returns:
+      Mean of each metric, and a figure of the first images (`evaluation_figure`).
+
+    Raises:
+      UserError: the data cannot be read, or the model has no such option.
     """
     evaluator = Evaluator(model, data.name, sharding.make_mesh(), model_options=model_options)
     batches = eval_batches(data, split, batch_size, num_images)
@@ -149,7 +167,7 @@ def evaluate(
 
 
 def evaluation_figure(batch: dict[str, np.ndarray], outputs: Outputs) -> Image.Image:
-    """Inputs beside reconstructions, true and inferred masks, and every slot's part.
+    """Draw inputs beside reconstructions, true and inferred masks, and the part of each slot.
 
     Args:
       batch: `image` uint8 [B, H, W, 3] and, if there are true masks, `masks` [B, S, S].

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ocgm.errors import CheckpointError
-from ocgm.wire import masked_crc32c, varint
+from ocgm.wire_format import masked_crc32c, varint
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_SIZE, _TRAILER_SIZE = 48, 5

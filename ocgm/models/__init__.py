@@ -60,8 +60,7 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
         raise ConfigError(
             f"config.model has unknown field(s) {unknown}; {name} takes {sorted(fields)}."
         )
-    required = {field for field, default in fields.items() if default is dataclasses.MISSING}
-    if missing := sorted(required - settings.keys()):
+    if missing := sorted(set(required_fields(name)) - settings.keys()):
         raise ConfigError(f"config.model lacks the field(s) {missing} that {name} requires.")
     if "dtype" in settings:
         if settings["dtype"] not in _DTYPES:
@@ -73,13 +72,23 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
 def default_config(name: str) -> dict[str, Any]:
     """Return the default values of a model's attributes as plain data, for `config.model`.
 
-    Attributes without a default (such as `num_slots` and `image_size`) are left out; `dtype` is a string.
+    The fields of `required_fields` are left out; `dtype` is a string.
 
     Raises:
       ConfigError: the model is unknown.
     """
     config = {k: v for k, v in _fields(name).items() if v is not dataclasses.MISSING}
     return {**config, "dtype": jnp.dtype(config["dtype"]).name}
+
+
+def required_fields(name: str) -> tuple[str, ...]:
+    """Return the fields of a model without a default: `image_size`, and `num_slots` in models with slots.
+
+    Raises:
+      ConfigError: the model is unknown.
+    """
+    fields = _fields(name).items()
+    return tuple(field for field, default in fields if default is dataclasses.MISSING)
 
 
 def name_of(model: nn.Module) -> str:

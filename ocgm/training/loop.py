@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from ocgm import models, run_dir, sharding
-from ocgm.data.pipeline import eval_batches, stacked_train_iterator
+from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
@@ -22,13 +22,11 @@ from ocgm.training.signals import Interrupted, StopSignals
 from ocgm.training.step import (
     TrainState,
     abstract_state,
-    all_seeds,
     curriculum_options,
     init_state,
     make_train_step,
-    variables_of_seed,
 )
-from ocgm.training.writers import MetricWriter, NullWriter, ProgressLine, summary
+from ocgm.training.writers import MetricWriter, NullWriter, ProgressLine
 
 
 class NonFiniteLossError(UserError):
@@ -59,7 +57,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
     train_step = functools.cache(functools.partial(make_train_step, config, mesh))
     train_step(curriculum_options(config, 0))  # Mistakes in the config show before data is read.
-    host_batches = stacked_train_iterator(config.data, config.batch_size, all_seeds(config))
+    host_batches = train_iterator(config.data, config.batch_size, config.seed)
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
     held_out_batches = functools.partial(
         eval_batches,
@@ -79,21 +77,17 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
     run_dir.claim_workdir(workdir, config)
     first_process = jax.process_index() == 0  # It alone writes metrics and pictures.
     writer = MetricWriter(workdir) if first_process else NullWriter()
-    progress = ProgressLine(config.num_train_steps, config.batch_size * config.num_seeds)
+    progress = ProgressLine(config.num_train_steps, config.batch_size)
 
     def report(step: int, metrics: dict[str, jax.Array]) -> None:
-        values = summary(jax.device_get(metrics))
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         values |= progress.rates() | {"minutes": progress.minutes()}
         say(progress.format(step, values))
         writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
-        results = [
-            evaluator.run(variables_of_seed(config, state, seed), held_out_batches(), seed)
-            for seed in all_seeds(config)
-        ]
-        scores = summary({name: [r[0][name] for r in results] for name in results[0][0]})
-        _, images, outputs = results[0]  # The figure is of the first seed.
+        variables = {"params": state.params, **state.model_state}
+        scores, images, outputs = evaluator.run(variables, held_out_batches(), config.seed)
         writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
         picture = evaluation_figure(images, outputs)
         if first_process:
@@ -156,8 +150,8 @@ def say(line: str) -> None:
 
 
 def num_parameters(state: TrainState) -> int:
-    """Number of trained parameters, of one seed."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params)) // state.step.size
+    """Number of trained parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
 def check_config(
@@ -165,7 +159,7 @@ def check_config(
 ) -> None:
     """Check what no single part can.
 
-    Batches and seeds fit the devices, the model the data, the curriculum the model, the time limit one process.
+    Batches fit the devices, the model the data, the curriculum the model, the time limit one process.
 
     Raises:
       UserError: they do not.
@@ -179,14 +173,6 @@ def check_config(
     if config.max_train_minutes and jax.process_count() > 1:
         raise ConfigError(
             "config.max_train_minutes is for one process: the clocks of several differ."
-        )
-    if config.num_seeds < 1:
-        raise ConfigError(f"config.num_seeds={config.num_seeds} must be at least 1.")
-    if config.num_seeds > 1 and mesh.size > 1:
-        raise ConfigError(
-            f"config.num_seeds={config.num_seeds} trains all seeds on one device, but there are"
-            f" {mesh.size}. Let JAX see one only (such as with CUDA_VISIBLE_DEVICES=0), or run the"
-            " seeds one by one."
         )
     for field, size in (
         ("batch_size", config.batch_size),
@@ -220,21 +206,18 @@ def start_or_resume(
 def check_finite(
     state: TrainState, step: int, config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
-    """Stop a run whose loss or gradient was not finite, of any seed.
+    """Stop a run whose loss or gradient was not finite.
 
     Raises:
       NonFiniteLossError: after saving the state before the failing step.
     """
-    failed, steps = np.atleast_1d(state.failed), np.atleast_1d(state.step)
-    failed_steps = {seed: steps[i] for i, seed in enumerate(all_seeds(config)) if failed[i]}
-    if not failed_steps:
+    failed, last_finite = jax.device_get((state.failed, state.step))
+    if not failed:
         return
     with CheckpointStore(workdir / "failed_state", config.checkpoint) as failures:
-        failures.save(int(min(failed_steps.values())), state)
-    of_seed = " of seed {}" if config.num_seeds > 1 else ""
-    where = [f"step {at + 1:,}" + of_seed.format(seed) for seed, at in failed_steps.items()]
+        failures.save(int(last_finite), state)
     raise NonFiniteLossError(
-        f"The loss or its gradient was not finite at {', '.join(where)} (noticed at step"
+        f"The loss or its gradient was not finite at step {last_finite + 1:,} (noticed at step"
         f" {step:,}). The state before it is in {workdir / 'failed_state'}; the run's checkpoints are"
         " untouched. Lower config.optimizer.learning_rate or set config.optimizer.clip_norm, and"
         " train in a new --workdir."

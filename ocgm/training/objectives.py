@@ -7,7 +7,7 @@ saved, restored and sharded like the rest of the optimiser.
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -190,6 +190,44 @@ def with_weights(model_state: dict, opt_state: optax.OptState) -> dict:
 def error_average(opt_state: optax.OptState) -> jax.Array | None:
     """GECO's moving average of the reconstruction error, nats an image; None for objectives that keep none."""
     return optax.tree.get(opt_state, "error_average")
+
+
+_DEFAULTS = {
+    # Goal in nats per pixel and channel, step size per nat at 64x64 (GENESIS, appendix B.4).
+    "geco": {
+        "goal": 0.5655,
+        "step_size": 1e-5,
+        "initial_beta": 1.0,
+        "decay": 0.99,
+        "speedup": 10.0,
+        "min_beta": 1e-10,
+    },
+    # Goal in nats per pixel and channel, without the density's constant (EfficientMORL, appendix F.2).
+    "error_weight_geco": {
+        "goal": 0.0,
+        "step_size": 1e-6,
+        "initial_multiplier": 0.55,
+        "decay": 0.99,
+        "speedup": 1.0,
+        "warm_start": 1_000,
+        "beta": 1.0,
+    },
+    "elbo": {"beta": 0.5, "warmup_steps": 0},
+    "elbo_schedule": {"betas": ((0, 1.0),)},
+}
+
+
+def default_config(name: str, **changes: Any) -> ml_collections.ConfigDict:
+    """Return the config of an objective (config.objective): its defaults, with `changes`.
+
+    Raises:
+      ConfigError: there is no objective of this name, or it has no such field.
+    """
+    if name not in _DEFAULTS:
+        raise ConfigError(f"config.objective.name={name!r} is not one of {sorted(_DEFAULTS)}.")
+    if unknown := sorted(set(changes) - set(_DEFAULTS[name])):
+        raise ConfigError(f"config.objective has no field(s) {unknown} for name={name!r}.")
+    return ml_collections.ConfigDict({"name": name, **_DEFAULTS[name], **changes})
 
 
 def build(

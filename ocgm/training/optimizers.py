@@ -1,5 +1,7 @@
 """Optimisers by config: the objective that owns beta, gradient clipping, and Adam, RMSprop or Muon."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -10,6 +12,33 @@ from ocgm.errors import ConfigError
 from ocgm.training import objectives
 
 _MUON_LARGEST_DENSE_SIDE = 64
+
+
+_LEARNING_RATES = {"adam": 1e-4, "rmsprop": 1e-4, "muon": 5e-4}
+
+
+def default_config(name: str, **changes: Any) -> ml_collections.ConfigDict:
+    """Return the config of an optimizer (config.optimizer): a constant rate and no clipping, with `changes`.
+
+    Raises:
+      ConfigError: there is no optimizer of this name.
+    """
+    if name not in _LEARNING_RATES:
+        raise ConfigError(
+            f"config.optimizer.name={name!r} is not one of {sorted(_LEARNING_RATES)}."
+        )
+    defaults = {
+        "name": name,
+        "learning_rate": _LEARNING_RATES[name],
+        "b1": 0.9,  # of Adam, and of the parameters that Muon leaves to Adam
+        "warmup_steps": 0,
+        "decay": "constant",  # "cosine" from decay_begin to zero at decay_steps, or "exponential"
+        "decay_steps": 0,
+        "decay_rate": 0.5,  # per decay_steps, from decay_begin on ("exponential")
+        "decay_begin": 0,
+        "clip_norm": 0.0,  # 0 means no clipping
+    }
+    return ml_collections.ConfigDict({**defaults, **changes})
 
 
 def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:

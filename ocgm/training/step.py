@@ -1,10 +1,5 @@
-"""The train state and the jitted step; both know models and objectives only by their contracts.
+"""The train state and the jitted step; both know models and objectives only by their contracts."""
 
-With config.num_seeds = N > 1 both are those of one seed under `jax.vmap`: every array of the state, every batch and
-every metric has a leading axis [N], and nothing passes from one seed to another.
-"""
-
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +25,6 @@ class TrainState:
       model_state: collections that the forward pass updates, such as running statistics.
       opt_state: optimiser state, which holds the objective's beta.
       failed: whether a loss or gradient was not finite; from then on updates leave the state alone.
-
-    Of several seeds trained together all of it has a leading axis [N], `step` and `failed` too.
     """
 
     step: jax.Array
@@ -41,40 +34,10 @@ class TrainState:
     failed: jax.Array
 
 
-def all_seeds(config: ml_collections.ConfigDict) -> range:
-    """The seeds that `config` trains: config.seed and the config.num_seeds - 1 after it."""
-    return range(config.seed, config.seed + config.num_seeds)
-
-
-def variables_of_seed(
-    config: ml_collections.ConfigDict, state: TrainState, seed: int
-) -> dict[str, Any]:
-    """The model's variables of one of `all_seeds`, without an axis of seeds."""
-    variables = {"params": state.params, **state.model_state}
-    return variables if config.num_seeds == 1 else _take(variables, seed - config.seed)
-
-
-@jax.jit
-def _take(tree: Any, index: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def _vectorise(config: ml_collections.ConfigDict, function: Callable) -> Callable:
-    """`function(key, ...)` of one seed, with the key of config.seed, or over the keys of several and axes [N]."""
-    keys = [jax.random.key(seed) for seed in all_seeds(config)]
-    if len(keys) == 1:
-        return functools.partial(function, keys[0])
-    return functools.partial(jax.vmap(function), jnp.stack(keys))
-
-
 def init_state(config: ml_collections.ConfigDict) -> TrainState:
-    """A fresh state from config and seeds; to be traced by `jax.eval_shape` or jitted with shardings."""
-    return _vectorise(config, functools.partial(_init_seed, config))()
-
-
-def _init_seed(config: ml_collections.ConfigDict, key: jax.Array) -> TrainState:
+    """A fresh state from config and its seed; to be traced by `jax.eval_shape` or jitted with shardings."""
     model = models.build(config.model)
-    params_key, streams_key = jax.random.split(key)
+    params_key, streams_key = jax.random.split(jax.random.key(config.seed))
     side = config.model.image_size
     variables = model.init(
         {"params": params_key, **stream_keys(streams_key)},
@@ -142,14 +105,14 @@ def make_train_step(
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
     """Jitted (state, batch) -> (state, metrics) with `options` for the model's call; the state is donated.
 
-    Batches hold `image` uint8 [B, S, S, 3], metrics are scalars; of several seeds [N, B, S, S, 3] and [N]. Where a loss
-    or gradient is not finite the state, of that seed alone, stays as it was before the step and `failed` is set.
+    Batches hold `image` uint8 [B, S, S, 3], metrics are scalars. Where a loss or gradient is not finite the state stays
+    as it was before the step and `failed` is set.
     """
     model, optimizer = models.build(config.model), optimizers.build(config)
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
 
-    def train_step(root: jax.Array, state: TrainState, batch: dict[str, jax.Array]):
-        rngs = stream_keys(jax.random.fold_in(root, state.step))
+    def train_step(state: TrainState, batch: dict[str, jax.Array]):
+        rngs = stream_keys(jax.random.fold_in(jax.random.key(config.seed), state.step))
         images = to_float(batch["image"])
         weights = objectives.current_weights(state.opt_state)
 
@@ -193,7 +156,7 @@ def make_train_step(
         return new_state.replace(failed=jnp.int32(~sound)), metrics
 
     return jax.jit(
-        _vectorise(config, train_step),
+        train_step,
         donate_argnums=0,
         in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
         out_shardings=(state_shardings, sharding.replicated(mesh)),

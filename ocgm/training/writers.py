@@ -57,17 +57,6 @@ class NullWriter:
         """Nothing to close."""
 
 
-def summary(values: dict[str, np.ndarray]) -> dict[str, float]:
-    """One value as it is; of those [N] of several seeds the mean, and as `<name>_std` the sample standard deviation."""
-    scalars = {name: float(np.mean(value)) for name, value in values.items()}
-    spreads = {
-        f"{name}_std": float(np.std(value, ddof=1))
-        for name, value in values.items()
-        if np.size(value) > 1
-    }
-    return scalars | spreads
-
-
 def _tensorboard_writer(workdir: pathlib.Path):
     try:
         # Imports TensorFlow and tensorboard, so it is neither imported at the top nor required.
@@ -82,7 +71,7 @@ class ProgressLine:
 
     Args:
       num_steps: step at which the run ends.
-      batch_size: images a step, of all seeds together.
+      batch_size: images a step.
     """
 
     def __init__(self, num_steps: int, batch_size: int):

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from download_server import running
 from helpers import Result, command
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from ocgm.commands import datasets, preview
 from ocgm.data import DATASETS
 from ocgm.datasets.apc.apc_dataset_builder import Builder as Apc
+from ocgm.datasets.builders import base
 from ocgm.datasets.builders.downloads import Download
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as tetrominoes
 from ocgm.plots import figures
@@ -24,14 +26,14 @@ TINY = ("tetrominoes_synthetic", "--num_examples=64,8,8")
 @pytest.fixture
 def run(tmp_path):
     """Runs the command on a data directory of its own."""
-    return lambda *arguments: command("data.__main__", *arguments, f"--data_dir={tmp_path}")
+    return lambda *arguments: command("data", *arguments, f"--data_dir={tmp_path}")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> tuple[pathlib.Path, Result]:
     """A data directory with a tiny dataset, and how preparing it went; tests must not change it."""
     folder = tmp_path_factory.mktemp("prepared")
-    return folder, command("data.__main__", "prepare", *TINY, f"--data_dir={folder}")
+    return folder, command("data", "prepare", *TINY, f"--data_dir={folder}")
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def row(done: Result, name: str) -> tuple[str, list[str]]:
 
 
 def test_usage():
-    done = command("data.__main__")
+    done = command("data")
     assert done.status == 0
     for name in ("list", "prepare NAME", "preview NAME"):
         assert f"python -m ocgm.data {name}" in done.out
@@ -111,12 +113,12 @@ def test_list_of_nothing(run, tmp_path):
     ]
     assert "generated" in row(done, "multi_dsprites")[0]
     assert list(tmp_path.iterdir()) == []
-    assert command("data.__main__", "list", f"--data_dir={tmp_path / 'none'}").status == 0
+    assert command("data", "list", f"--data_dir={tmp_path / 'none'}").status == 0
 
 
 def test_list_of_what_is_there(prepared):
     folder = prepared[0]
-    done = command("data.__main__", "list", f"--data_dir={folder}")
+    done = command("data", "list", f"--data_dir={folder}")
     line, details = row(done, TINY[0])
     assert line.endswith("prepared") and "not" not in line
     size = sum(file.stat().st_size for file in folder.glob("tetr*/*/1.1.0/*")) / 1000
@@ -187,7 +189,7 @@ def test_prepare(prepared):
 
 def test_prepare_again(prepared):
     folder, before = prepared
-    done = command("data.__main__", "prepare", *TINY, f"--data_dir={folder}")
+    done = command("data", "prepare", *TINY, f"--data_dir={folder}")
     assert done.status == 0
     first, counts = done.out.splitlines()
     assert "is there already: " in first
@@ -353,7 +355,7 @@ def test_preview_of_what_is_prepared(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(tetrominoes.Builder, "block", None)
     output = tmp_path / "sheet.png"
     done = command(
-        "data.__main__",
+        "data",
         *("preview", *TINY, "--split=test", f"--output={output}", f"--data_dir={prepared[0]}"),
     )
     assert done.out == (
@@ -378,7 +380,7 @@ def record(side: int, factors: dict, **more) -> dict:
 def test_sheet_of_masks_of_another_side():
     masks = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((96, 96), np.uint8))
     one = record(128, {}, masks=masks, background_parts=np.uint8(3) * (masks == 0))
-    sheet = np.asarray(preview.contact_sheet([one], "title", 2))
+    sheet = np.asarray(preview.contact_sheet([one], "title", {}))
     top = preview._MARGIN + preview._TITLE_HEIGHT
     small = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((64, 64), np.uint8))
     left = preview._MARGIN + 128 + preview._TILE_GAP
@@ -390,21 +392,22 @@ def test_sheet_of_masks_of_another_side():
 def test_sheet_without_masks():
     camera = np.linspace(-2, 40, 5, dtype=np.float32)
     one = record(64, {"camera": camera, "name": b"a long name " * 30})
-    sheet = np.asarray(preview.contact_sheet([one] * 9, "title", 3))
+    factors = {"camera": base.scene_factor("number", np.float32, 5)}
+    factors["name"] = base.Factor(tfds.features.Text(), "scene", "class")
+    sheet = np.asarray(preview.contact_sheet([one] * 9, "title", factors))
     assert sheet.shape[1] <= 1400
     right = preview._MARGIN + 128
     assert (sheet[preview._MARGIN + preview._TITLE_HEIGHT : 100, right : right + 60] == 255).all()
 
 
-def test_factors_of_objects():
-    two, padded = np.array([1.0, 2, 0]), np.array([5, 6, -1])
-    factors = {"sky_color": np.full(3, 9, np.uint8), "sprite": padded, "x": two, "color": padded}
-    factors |= {"lamp": np.array([1.0, 2, 3]), "camera": np.zeros(5), "height": np.float32(0)}
-    factors |= {"place": np.zeros((3, 2)), "colors": np.zeros((3, 3))}
-    one = record(64, factors)
-    assert preview._of_objects([one], 3) == ["color", "x", "sprite", "colors"]
-    other = record(64, factors | {"x": np.ones(3)})
-    assert preview._of_objects([one, other], 3) == ["color", "sprite", "colors"]
+def test_factors_in_the_table():
+    number = base.object_factor("number", 3, np.float32)
+    code = base.object_factor("class", 3, np.int32)
+    factors = {"sky_color": base.scene_factor("number", np.uint8, 3), "sprite": code, "x": number}
+    factors |= {"color": code, "lamp": base.scene_factor("number", np.float32, 3)}
+    factors |= {"place": base.object_factor("number", 3, np.float32, 2)}
+    factors |= {"colors": base.object_factor("class", 3, np.uint8, 3)}
+    assert preview._in_table(factors) == ["color", "x", "sprite", "colors"]
 
 
 def test_counts_in_words():

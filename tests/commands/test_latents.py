@@ -9,16 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import command, finish, start
-from ml_collections import ConfigDict
 from PIL import Image
-from test_models import experiment, fresh
+from tiny_models import experiment, fresh
 
 from ocgm import inference, models
-from ocgm.data import eval_batches, pipeline, prepare, registry
+from ocgm.data import eval_batches, prepare, registry
 from ocgm.errors import InputError
-from ocgm.evaluation import activeness
+from ocgm.evaluation import activeness, latent_report
 from ocgm.inference import TrainedModel
-from ocgm.models import abstract_variables
+from ocgm.models import abstract_variables, calls
 from ocgm.models.base import Sample
 from ocgm.training import step
 
@@ -81,16 +80,19 @@ def test_slots_decode_to_what_the_call_returns(name):
 
 def test_slots_of_genesis_v2_decode_to_the_decoded_masks(trained):
     outputs = trained(np.zeros((2, 32, 32, 3), np.uint8))
-    scene = activeness.decode(trained, outputs.slots)
+    scene = calls.decode_slots(trained.model, trained.variables, outputs.slots)
     np.testing.assert_allclose(scene.images, outputs.reconstruction, atol=1e-5)
     np.testing.assert_allclose(scene.log_masks, outputs.log_masks_decoded, atol=1e-4)
-    assert activeness.masks_of_codes(trained, outputs) is outputs.log_masks_attention
+    masks = activeness.masks_of_codes(trained.model, trained.variables, outputs)
+    assert masks is outputs.log_masks_attention
 
 
 def test_monet_cannot_decode_latents_alone():
     monet = fresh("monet")
     with pytest.raises(InputError, match="monet: the latents alone describe no scene"):
-        jax.eval_shape(lambda: activeness.decode(monet, jnp.zeros((1, 3, 4))))
+        jax.eval_shape(
+            lambda: calls.decode_slots(monet.model, monet.variables, jnp.zeros((1, 3, 4)))
+        )
 
 
 # ---- activeness
@@ -110,32 +112,27 @@ class Linear(nn.Module):
         return Sample(jnp.sum(components, axis=1), components, log_masks)
 
 
-@pytest.fixture
-def linear() -> TrainedModel:
-    return TrainedModel(ConfigDict(), Linear(), {}, 0)
-
-
 def test_ranges_are_over_images_and_slots():
     slots = np.array([[[0, 5], [1, 4]], [[-2, 4.5], [0, 7]]])
     np.testing.assert_array_equal(activeness.latent_ranges(slots), [[-2, 4], [1, 7]])
 
 
 @pytest.mark.parametrize("batch_size", [1, 13, 1000])
-def test_activeness_of_a_linear_decoder(linear, batch_size):
+def test_activeness_of_a_linear_decoder(batch_size):
     slots = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
     ranges = np.array([[-1, -2, 0.5], [1, 2, 1]], np.float32)
     chosen = np.array([0, 1, 1, 0, 1])
-    result = activeness.activeness(linear, slots, chosen, ranges, batch_size)
+    result = activeness.activeness(Linear(), {}, slots, chosen, ranges, batch_size)
     values = np.linspace(*ranges, 6)
     expected = np.var(values * _WEIGHTS, axis=0, ddof=1)
     np.testing.assert_allclose(result, np.stack([expected] * 5), rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [4, 17])
-def test_traversal_of_a_linear_decoder(linear, batch_size):
+def test_traversal_of_a_linear_decoder(batch_size):
     slots = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     ranges = np.array([[-1, -2, 0], [1, 2, 7]], np.float32)
-    pictures = activeness.traverse(linear, slots, 1, np.array([2, 0, 1]), ranges, batch_size)
+    pictures = activeness.traverse(Linear(), {}, slots, 1, np.array([2, 0, 1]), ranges, batch_size)
     assert pictures.shape == (3, 8, 2, 2, 3)
     others = (slots @ _WEIGHTS).sum() - slots[1] * _WEIGHTS
     np.testing.assert_allclose(pictures[0, :, 0, 0, 0], others[2] - 2 * np.arange(8), rtol=1e-5)
@@ -161,7 +158,7 @@ def lines_of(out: str, start: str) -> list[str]:
 
 def test_latents_as_a_process(reference_run, tmp_path):
     arguments = (f"--workdir={reference_run}", f"--output={tmp_path}", *_FEW)
-    done = finish(start("-m", "ocgm.commands.latents", *arguments, "--traverse=2,3"))
+    done = finish(start("-m", "ocgm", "latents", *arguments, "--traverse=2,3"))
     assert done.status == 0, done.err
     assert done.out.startswith("step 40, test images of multi_dsprites\n  z[")
     record = json.loads((tmp_path / "latents.json").read_text())
@@ -191,7 +188,7 @@ def test_without_factors(reference_run, tmp_path, monkeypatch):
     def without_factors(*arguments, extra_fields, **options):
         return eval_batches(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "eval_batches", without_factors)
+    monkeypatch.setattr(latent_report, "eval_batches", without_factors)
     arguments = (f"--workdir={reference_run}", f"--output={tmp_path}", *_FEW)
     done = command("latents", *arguments)
     assert done.status == 0, done.err
@@ -207,7 +204,7 @@ def test_without_factors(reference_run, tmp_path, monkeypatch):
     }
     done = command("latents", *arguments, "--traverse=4,1")
     assert done.status == 1
-    assert done.err == "error: --traverse=4,1 is not IMAGE,SLOT, from 1,1 to 3,3 here.\n"
+    assert done.err == "error: --traverse=4,1 is not IMAGE,SLOT from 1,1 to 3,3.\n"
 
 
 def test_a_model_that_cannot_decode_latents(tiny_config, tmp_path):

@@ -18,7 +18,7 @@ def config_file(tiny_config, tmp_path):
 
 
 def main(config_file, workdir, *changes):
-    return command("main", f"--config={config_file}", f"--workdir={workdir}", *changes)
+    return command("train", f"--config={config_file}", f"--workdir={workdir}", *changes)
 
 
 def assert_told(done, *parts: str, prefix: str = "error: ") -> None:
@@ -95,7 +95,7 @@ def test_missing_config_file(tmp_path):
 
 
 def test_missing_flags():
-    done = command("main", "--workdir=somewhere")
+    done = command("train", "--workdir=somewhere")
     assert_told(done, "--config", prefix="")
     assert_told(command("evaluate"), "--workdir", prefix="")
 
@@ -185,12 +185,12 @@ def test_more_images_than_there_are(reference_run, tmp_path):
 
 def test_segment_without_pictures(reference_run, tmp_path):
     flags = (f"--workdir={reference_run}", f"--output={tmp_path / 'out'}")
-    assert_told(command("segment", *flags), "name at least one image or folder of images")
+    assert_told(command("segment", *flags), "name at least one image or directory of images")
     (tmp_path / "empty").mkdir()
     assert_told(
         command("segment", *flags, tmp_path / "empty"), f"no images in folder {tmp_path / 'empty'}"
     )
-    assert_told(command("segment", *flags, tmp_path / "no.png"), "no such file or folder")
+    assert_told(command("segment", *flags, tmp_path / "no.png"), "no such file")
     (tmp_path / "text.png").write_text("text")
     assert_told(command("segment", *flags, tmp_path / "text.png"), "cannot read image")
     assert not (tmp_path / "out").exists()

@@ -1,143 +1,148 @@
-"""Every config file: it holds the papers' settings, and its model builds, runs and has the papers' size."""
+"""Every config file: its docstring, its model and data, and the papers' settings where an error would be silent."""
 
 import ast
 import functools
-import importlib
 import json
+import re
 
 import jax
+import numpy as np
 import pytest
 from helpers import ROOT, command
 from ml_collections import ConfigDict
 
-from configs import (
-    common,
-    efficient_morl_ablations,
-    genesis_v2_independent_prior,
-    reconstruction_bottlenecks,
-)
-from ocgm import models
+from ocgm import experiment, models, run_dir
 from ocgm.data import DATASETS, open_builder, prepare
 from ocgm.errors import ConfigError, DatasetMissingError
-from ocgm.models import abstract_variables
-from ocgm.models.base import Outputs
+from ocgm.models.base import Outputs, stream_keys
 from ocgm.training import optimizers
-from ocgm.training.step import stream_keys
 
-_FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
-_FILES = [name for name in _FILES if name not in ("__init__", "common")]
+load, specs = experiment.load_config, experiment.config_specs
 
 
-def names(file: str) -> list[str]:
-    """FILE, or FILE:SPEC for every spec that the file takes."""
-    specs = common.expand_specs(getattr(importlib.import_module(f"configs.{file}"), "SPECS", ()))
-    return [f"{file}:{spec}" for spec in specs] or [file]
-
-
-_EXPERIMENTS = [name for file in _FILES for name in names(file)]
-_OF_PAPERS = [
+FILES = experiment.config_names()
+WITH_SPECS = [file for file in FILES if specs(file)]
+NAMES = [
     name
-    for name in _EXPERIMENTS
-    if not name.startswith(("pretrained", "quickstart", "genesis_v2_any"))
+    for file in FILES
+    for name in [f"{file}:{spec}" for spec in experiment.expand_specs(specs(file))] or [file]
 ]
-_REFINING = ("efficient_morl", "iodine", "slot_attention", "slot_mlp")
-_OF_GENESIS = [name for name in _OF_PAPERS if not name.startswith(_REFINING)]
-
-
-def load(name: str) -> ConfigDict:
-    """Config of FILE or FILE:SPEC."""
-    file, *spec = name.split(":")
-    return importlib.import_module(f"configs.{file}").get_config(*spec)
-
-
-def model_of(config: ConfigDict) -> str:
-    """`config.model` as a key of the caches below: many configs have the same model."""
-    return json.dumps(config.model.to_dict(), sort_keys=True)
+OF_PAPERS = [name for name in NAMES if not re.match("quickstart|pretrained|genesis_v2_any", name)]
 
 
 @functools.cache
-def abstract(model: str) -> tuple:
-    """A model and the shapes of its variables."""
-    built = models.build(ConfigDict(json.loads(model)))
-    return built, abstract_variables(built)
-
-
-@functools.cache
-def abstract_outputs(model: str, batch: int) -> Outputs:
-    """Shapes of what a model returns."""
-    built, variables = abstract(model)
-    side, rngs = built.image_size, stream_keys(jax.random.key(0))
-    images = jax.ShapeDtypeStruct((batch, side, side, 3), "float32")
-    apply = functools.partial(built.apply, train=False, rngs=rngs)
-    return jax.eval_shape(apply, variables, images)
+def shapes(model_json: str) -> tuple[Outputs, dict]:
+    """Return the shapes of outputs for two images, and of the variables, of a model's config as JSON."""
+    model = models.build(run_dir.from_json(model_json))
+    rngs = {"params": jax.random.key(0), **stream_keys(jax.random.key(1))}
+    images = jax.ShapeDtypeStruct((2, model.image_size, model.image_size, 3), "float32")
+    return jax.eval_shape(functools.partial(model.init_with_output, train=False), rngs, images)
 
 
 def num_parameters(config: ConfigDict) -> int:
-    """Number of trained parameters."""
-    _, variables = abstract(model_of(config))
+    _, variables = shapes(run_dir.to_json(config.model))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
-# ---- models
+# ---- every file
 
 
-@pytest.mark.parametrize("name", _EXPERIMENTS)
-def test_forward(name):
+@pytest.mark.parametrize("file", FILES)
+def test_file(file):
+    """A docstring with the command and the figure of the paper, and no import but ocgm's."""
+    tree = ast.parse(experiment.config_path(file).read_text())
+    docstring = ast.get_docstring(tree)
+    assert re.search(rf"^ocgm train --config={file}[: ]", docstring, re.MULTILINE)
+    assert "paper" in docstring
+    assert docstring.splitlines()[0].endswith(".")
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [getattr(node, "module", None) or node.names[0].name for node in imports]
+    assert {module.partition(".")[0] for module in modules} == {"ocgm"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_fit(name):
+    """Model, dataset, evaluation and optimizer agree with one another."""
     config = load(name)
+    optimizers.build(config)
+    model, data = models.build(config.model), DATASETS[config.data.name]
+    options = {name for _, name, _ in config.curriculum} | set(config.evaluation.model_options)
+    models.check_options(model, options)
+    objects = 6 if config.data.variant == "clevr6" else data.max_objects
+    if config.data.name != "folder" and not name.startswith("genesis_v2_any:clevr"):
+        assert config.model.get("num_slots", objects + 1) >= objects + 1
+    own_side = name.startswith(("quickstart", "pretrained", "genesis_v2_any:tetrominoes"))
+    if not own_side and "efficient_morl" not in name:
+        assert config.data.image_size == data.image_size
+    config.data.image_size = 16  # one field sets the side of both
+    assert config.model.image_size == 16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs(name):
+    config = load(name)
+    outputs, _ = shapes(run_dir.to_json(config.model))
     batch, slots, side = 2, config.model.get("num_slots", 1), config.data.image_size
-    outputs = abstract_outputs(model_of(config), batch)
     assert outputs.reconstruction.shape == (batch, side, side, 3)
     assert outputs.components.shape == (batch, slots, side, side, 3)
-    assert outputs.log_masks.shape == (batch, slots, side, side, 1)
-    for log_masks in outputs.log_masks_by_origin.values():
-        assert log_masks.shape == outputs.log_masks.shape
+    for log_masks in (outputs.log_masks, *outputs.log_masks_by_origin.values()):
+        assert log_masks.shape == (batch, slots, side, side, 1)
     assert outputs.slots.shape[:2] == outputs.active_slots.shape == (batch, slots)
     assert outputs.reconstruction_error.shape == (batch,)
     assert bool(outputs.kl) == (config.model.name not in ("slot_attention", "slot_mlp"))
     assert {term.shape for term in outputs.kl.values()} <= {(batch,), (batch, slots)}
 
 
-# The authors' models by what changes from the config, with their numbers of trained parameters at
-# 64x64 and 128x128; None where there is no such model.
-_PARAMETERS = {
-    "genesis": (12_620_548, 13_406_980),
-    "genesis_s": (12_207_236, 12_207_236),
-    "genesis symmetric=True": (14_857_252, None),
-    "one_slot_vae:broadcast": (369_539, 1_155_971),
-    "one_slot_vae:deconv": (2_606_243, None),
-    "image_vae:broadcast": (9_143_747, 9_143_747),
-    "image_vae:deconv": (11_549_091, 11_549_091),
-    "monet": (974_085, 1_788_293),
-    "monet_g": (974_085, 1_788_293),
-    "genesis_v2": (2_729_422, 2_840_270),
-    "genesis_v2 autoregressive_prior=False": (2_366_798, 2_477_646),
-    "genesis_v2 semi_convolutional=False": (2_729_421, 2_840_269),
-    "genesis_v2 kernel='laplacian'": (2_729_422, 2_840_270),
-    "genesis_v2 kernel='epanechnikov'": (2_729_422, 2_840_270),
-    # The number of slots makes no difference.
-    "genesis num_slots=11": (12_620_548, 13_406_980),
-    "genesis_s num_slots=11": (12_207_236, 12_207_236),
-    "monet num_slots=11": (974_085, 1_788_293),
-    "genesis_v2 num_slots=11": (2_729_422, 2_840_270),
-}
+def test_names_in_texts():
+    """Every config that README, documentation and Makefile name exists."""
+    texts = [*ROOT.glob("*.md"), ROOT / "Makefile", *ROOT.glob("experiments/*.md")]
+    texts += [path for path in ROOT.glob("docs/**/*.md") if "notes" not in path.parts]
+    for path in texts:
+        for name in re.findall(
+            r"--config=(?:configs/)?([a-z][\w.]*(?::[\w,]+)?)", path.read_text()
+        ):
+            load(name.replace(".py", "").rstrip("."))
+        for name in re.findall(r"configs/([a-z]\w+)\.py", path.read_text()):
+            assert name in FILES, f"{path} names configs/{name}.py"
 
 
-@pytest.mark.parametrize("side,column", [(64, 0), (128, 1)])
-@pytest.mark.parametrize("model", _PARAMETERS)
-def test_parameters(model, side, column):
-    make, _, change = model.partition(" ")
-    make, *decoder = make.split(":")
-    config = getattr(common, make)("multi_dsprites", *decoder)
-    config.data.image_size = side
-    if change:
-        field, _, value = change.partition("=")
-        config.model[field] = ast.literal_eval(value)
-    expected = _PARAMETERS[model][column]
-    if expected is None:
-        with pytest.raises(ConfigError, match=f"image_size={side}"):
-            models.build(config.model)
-    else:
-        assert num_parameters(config) == expected
+# ---- what the papers publish
+
+
+# Parameters of the authors' GENESIS family at 64x64 and 128x128 (at any K); None where there is no such model.
+@pytest.mark.parametrize(
+    ("name", "changes", "at_64", "at_128"),
+    [
+        ("genesis_multi_dsprites", {}, 12_620_548, 13_406_980),
+        ("genesis_multi_dsprites", {"num_slots": 11}, 12_620_548, 13_406_980),
+        ("genesis_multi_dsprites", {"symmetric": True}, 14_857_252, None),
+        ("genesis_s_multi_dsprites", {}, 12_207_236, 12_207_236),
+        ("genesis_s_multi_dsprites", {"num_slots": 11}, 12_207_236, 12_207_236),
+        ("bd_vae_multi_dsprites", {}, 9_143_747, 9_143_747),
+        ("dc_vae_multi_dsprites", {}, 11_549_091, 11_549_091),
+        ("monet_multi_dsprites", {}, 974_085, 1_788_293),
+        ("monet_g_multi_dsprites", {}, 974_085, 1_788_293),
+        ("monet_g_multi_dsprites", {"num_slots": 11}, 974_085, 1_788_293),
+        ("genesis_v2_multi_dsprites", {}, 2_729_422, 2_840_270),
+        ("genesis_v2_multi_dsprites", {"num_slots": 11}, 2_729_422, 2_840_270),
+        ("genesis_v2_multi_dsprites", {"autoregressive_prior": False}, 2_366_798, 2_477_646),
+        ("genesis_v2_multi_dsprites", {"semi_convolutional": False}, 2_729_421, 2_840_269),
+        ("genesis_v2_multi_dsprites", {"kernel": "laplacian"}, 2_729_422, 2_840_270),
+        ("genesis_v2_multi_dsprites", {"kernel": "epanechnikov"}, 2_729_422, 2_840_270),
+        ("reconstruction_bottlenecks:multi_dsprites,sbd_vae,16", {}, 369_539, 1_155_971),
+        ("reconstruction_bottlenecks:multi_dsprites,dc_vae,16", {}, 2_606_243, None),
+    ],
+)
+def test_parameters_of_genesis(name, changes, at_64, at_128):
+    config = load(name)
+    config.model.update(changes)
+    for side, expected in ((64, at_64), (128, at_128)):
+        config.data.image_size = side
+        if expected is None:
+            with pytest.raises(ConfigError, match=f"image_size={side}"):
+                models.build(config.model)
+        else:
+            assert num_parameters(config) == expected
 
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -153,114 +158,18 @@ _SWEEPS = {
 }
 
 
-@pytest.mark.parametrize("column,size", list(enumerate(_SIZES)))
 @pytest.mark.parametrize("model", _SWEEPS)
-def test_parameters_by_latent_size(model, column, size):
-    spec, expected = f"multi_dsprites,{model},{size}", _SWEEPS[model][column]
-    if expected is None:
-        with pytest.raises(ConfigError, match=spec):
-            reconstruction_bottlenecks.get_config(spec)
-    else:
-        assert num_parameters(reconstruction_bottlenecks.get_config(spec)) == expected
+def test_parameters_by_latent_size(model):
+    for size, expected in zip(_SIZES, _SWEEPS[model], strict=True):
+        name = f"reconstruction_bottlenecks:multi_dsprites,{model},{size}"
+        if expected is None:
+            with pytest.raises(ConfigError, match=f"multi_dsprites,{model},{size}"):
+                load(name)
+        else:
+            assert num_parameters(load(name)) == expected
 
 
-# ---- settings
-
-
-@pytest.mark.parametrize("file", _FILES)
-def test_docstring_has_the_command(file):
-    text = importlib.import_module(f"configs.{file}").__doc__
-    assert ("make quickstart" if file == "quickstart" else f"--config=configs/{file}.py") in text
-
-
-# Image side, K and GECO's goal.
-_USE_OF_DATA = {
-    "multi_dsprites": (64, 5, 0.5655),
-    "gqn": (64, 7, 0.5655),
-    "objects_room": (64, 7, 0.5655),
-    "shapestacks": (64, 9, 0.5655),
-    "sketchy": (128, 10, 0.5645),
-    "apc": (128, 10, 0.5655),
-    "multi_dsprites_deepmind": (64, 6, 0.5655),
-}
-
-
-@pytest.mark.parametrize("name", _OF_GENESIS)
-def test_data(name):
-    config = load(name)
-    dataset = config.data.name.removesuffix("_synthetic")
-    side, slots, goal = _USE_OF_DATA[dataset]
-    said = dataset.removesuffix("_deepmind").replace("_", "")
-    assert said in name.replace("_", "")
-    assert config.data.image_size == config.model.image_size == side
-    assert config.model.get("num_slots", slots) == slots
-    assert config.objective.get("goal", goal) == goal
-
-
-def test_models_have_slots():
-    without = {name.split("_vae")[0] for name in _OF_PAPERS if "num_slots" not in load(name).model}
-    assert {name.rpartition(",")[2] for name in without} == {"bd", "dc", "sbd"}
-
-
-@pytest.mark.parametrize("name", [name for name in _OF_GENESIS if "textured" not in name])
-def test_protocol(name):
-    config = load(name)
-    optimizers.build(config)
-    model, objective, optimizer = config.model, config.objective, config.optimizer
-    assert optimizer.learning_rate == 1e-4
-    assert not (optimizer.warmup_steps or optimizer.clip_norm)
-    recipe = (optimizer.name, config.batch_size, config.num_train_steps)
-    sigmas = (model.get("background_sigma", model.component_sigma), model.component_sigma)
-    if model.name == "monet" and not name.startswith("monet_g_"):
-        assert recipe == ("rmsprop", 64, 1_000_000)
-        assert (objective.name, objective.beta) == ("elbo", 0.5)
-        assert sigmas == (0.09, 0.11)
-    else:
-        assert recipe == ("adam", 32, 500_000)
-        assert objective.name == "geco"
-        assert objective.initial_beta == (1e-10 if model.get("mask_loss") else 1.0)
-        assert sigmas == (0.7, 0.7)
-
-
-# Side, K, likelihood, D, decoder, sigma, GECO goal a pixel and channel, its speed-up, steps, curriculum, steps at test.
-_EFFICIENT_MORL = {
-    "tetrominoes": (35, 4, "gaussian", 32, "small", 0.3, -1.224, 1, 200_000, (), 3),
-    "multi_dsprites": (64, 6, "gaussian", 64, "iodine", 0.1, None, None, 300_000, 1, 1),
-    "clevr6": (96, 7, "mixture", 64, "iodine", 0.1, -2.206, 1, 300_000, 1, 1),
-    "clevr6_128": (128, 11, "mixture", 64, "iodine", 0.1, -2.1, 5, 300_000, 2, 2),
-}
-_GRADIENT_BATCH = {"tetrominoes": 16}
-
-
-@pytest.mark.parametrize("name", _EFFICIENT_MORL)
-def test_efficient_morl(name):
-    config = load(f"efficient_morl_{name}")
-    optimizers.build(config)
-    model, objective, optimizer = config.model, config.objective, config.optimizer
-    side, slots, *of_model, goal, speedup, steps, later, at_test = _EFFICIENT_MORL[name]
-    assert (config.data.image_size, model.num_slots) == (side, slots)
-    fields = ("likelihood", "latent_size", "decoder", "component_sigma")
-    assert [model[field] for field in fields] == of_model
-    assert (model.prior, model.dual_gru, model.stochastic_layers) == ("reversed++", True, 3)
-    assert (model.train_gradient_batch, model.eval_gradient_batch) == (
-        _GRADIENT_BATCH.get(name, 4),
-        1,
-    )
-    assert (objective.get("goal"), objective.get("speedup"), objective.beta) == (goal, speedup, 1.0)
-    assert (config.batch_size, config.num_train_steps, config.seed) == (32, steps, 1)
-    assert config.curriculum == (later and ((100_000, "refinement_steps", later),))
-    assert config.evaluation.model_options.to_dict() == {"refinement_steps": at_test}
-    assert optimizer.clip_norm == 5.0
-    assert_halves(optimizer, begin=10_000)
-
-
-def assert_halves(optimizer, begin):
-    rate = optimizers.learning_rate_schedule(optimizer)
-    assert rate(0) == 0
-    assert rate(begin + 100_000) == pytest.approx(2e-4, rel=1e-5)
-    assert rate(5_000) == pytest.approx(2e-4 if begin else 2e-4 * 0.5**0.05, rel=1e-5)
-
-
+# Side, K and parameters of the models that refine slots.
 @pytest.mark.parametrize(
     ("name", "side", "slots", "parameters"),
     [
@@ -288,113 +197,138 @@ def test_sizes_of_refining_models(name, side, slots, parameters):
     assert num_parameters(config) == parameters
 
 
-@pytest.mark.parametrize("dataset", ["clevr6", "multi_dsprites", "tetrominoes"])
-@pytest.mark.parametrize("model", ["slot_attention", "slot_mlp"])
-def test_slot_attention_protocol(model, dataset):
-    config = load(f"{model}_{dataset}")
-    assert (config.batch_size, config.num_train_steps) == (64, 500_000)
-    assert (config.optimizer.clip_norm, config.objective.beta) == (0.0, 0.0)
-    assert_halves(config.optimizer, begin=0)
+# By beginning of the name, the first that fits: optimizer, batch, steps, objective, clipping, sigma of components.
+_PROTOCOLS = {
+    "genesis_multi_dsprites_textured": ("adam", 32, 500_000, "elbo", 0.0, 0.1),
+    "efficient_morl_ablations:clevr6,no_geco": ("adam", 32, 50_000, "elbo", 5.0, 0.1),
+    "efficient_morl_ablations:tetrominoes,no_geco": ("adam", 32, 200_000, "elbo", 5.0, 0.3),
+    "efficient_morl_ablations:clevr6": ("adam", 32, 50_000, "error_weight_geco", 5.0, 0.1),
+    "efficient_morl_ablations": ("adam", 32, 200_000, "error_weight_geco", 5.0, 0.3),
+    "efficient_morl_tetrominoes": ("adam", 32, 200_000, "error_weight_geco", 5.0, 0.3),
+    "efficient_morl_multi_dsprites": ("adam", 32, 300_000, "elbo", 5.0, 0.1),
+    "efficient_morl": ("adam", 32, 300_000, "error_weight_geco", 5.0, 0.1),
+    "slot_": ("adam", 64, 500_000, "elbo", 0.0, None),
+    "iodine_clevr6": ("adam", 4, 1_000_000, "elbo", 5.0, None),
+    "iodine_multi_dsprites": ("adam", 16, 1_000_000, "elbo", 5.0, None),
+    "iodine_tetrominoes": ("adam", 128, 1_000_000, "elbo", 5.0, None),
+    "monet_g_": ("adam", 32, 500_000, "geco", 0.0, 0.7),
+    "monet_": ("rmsprop", 64, 1_000_000, "elbo", 0.0, 0.11),
+    "": ("adam", 32, 500_000, "geco", 0.0, 0.7),
+}
+
+
+@pytest.mark.parametrize("name", OF_PAPERS)
+def test_protocol(name):
+    config = load(name)
+    expected = next(row for start, row in _PROTOCOLS.items() if name.startswith(start))
+    rule, objective = config.optimizer, config.objective
+    sigma = config.model.get("component_sigma")
+    recipe = (rule.name, config.batch_size, config.num_train_steps, objective.name, rule.clip_norm)
+    assert (*recipe, sigma) == expected
+    # Learning rates: Slot Attention's halves every 100,000 steps, of EfficientMORL's authors after the warm-up.
+    halves = 0.5 if "efficient_morl" in name else 0.5 ** (1.1)
+    rate = optimizers.learning_rate_schedule(rule)
+    if name.startswith(("efficient_morl", "slot_")):
+        np.testing.assert_allclose([rate(0), rate(110_000)], [0.0, 4e-4 * halves], rtol=1e-5)
+    elif name.startswith("iodine"):
+        base = {4: 1e-3 / 8**0.5, 16: 3e-4 / 8**0.5, 128: 3e-4 / 2**0.5}[config.batch_size]
+        np.testing.assert_allclose([rate(0), rate(1e6)], [base, base / 10], rtol=2e-3)
+        assert rule.b1 == 0.95
+    else:
+        assert rate(0) == rate(499_999) == pytest.approx(1e-4)
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "rate"),
-    [("clevr6", 4, 3.54e-4), ("multi_dsprites", 16, 1.06e-4), ("tetrominoes", 128, 2.12e-4)],
+    ("name", "goal"),
+    [
+        ("genesis_v2_objectsroom", 6948.864),
+        ("genesis_v2_apc", 27795.456),
+        ("genesis_v2_sketchy", 27746.304),
+        ("genesis_sketchy", 27746.304),
+        ("monet_g_sketchy", 27746.304),
+        ("efficient_morl_clevr6", -60991.5),
+        ("efficient_morl_clevr6_128", -103219.2),
+        ("efficient_morl_tetrominoes", -4498.2),
+    ],
 )
-def test_iodine_protocol(name, batch, rate):
-    config = load(f"iodine_{name}")
-    optimizer = config.optimizer
-    assert (config.batch_size, config.num_train_steps) == (batch, 1_000_000)
-    assert (optimizer.b1, optimizer.clip_norm) == (0.95, 5.0)
-    schedule = optimizers.learning_rate_schedule(optimizer)
-    for step in (0, 500_000, 1_000_000):
-        assert schedule(step) == pytest.approx(rate * 0.1 ** (step / 1e6), rel=1e-5)
-
-
-def test_ablations():
-    """Each changes what it says and nothing else."""
-    changed = {
-        "clevr6,full": {},
-        "clevr6,no_dual_gru": {"dual_gru": False},
-        "clevr6,deconv_decoder": {"decoder": "deconv"},
-        "clevr6,no_geco": {},
-        "clevr6,refinement_steps_0": {"refinement_steps": 0},
-        "clevr6,refinement_steps_1": {"refinement_steps": 1},
-        "clevr6,refinement_steps_3": {},
-        **{f"clevr6,layers_{n}": {"stochastic_layers": n} for n in range(5)},
-        "tetrominoes,full": {},
-        "tetrominoes,bottom_up": {"prior": "bottom_up"},
-        "tetrominoes,reversed": {"prior": "reversed"},
-        "tetrominoes,no_geco": {},
-    }
-    assert set(changed) == set(common.expand_specs(efficient_morl_ablations.SPECS))
-    for spec, change in changed.items():
-        dataset, kind = spec.split(",")
-        config, whole = load(f"efficient_morl_ablations:{spec}"), load(f"efficient_morl_{dataset}")
-        steps = 50_000 if dataset == "clevr6" else 200_000
-        assert config.num_train_steps == steps and config.curriculum == ()
-        assert config.model.to_dict() == {**whole.model.to_dict(), **change}
-        objective = common.elbo(1.0) if kind == "no_geco" else whole.objective
-        assert config.objective == objective
-        at_test = config.evaluation.model_options.refinement_steps
-        assert at_test == config.model.refinement_steps
-
-
-@pytest.mark.parametrize("name", _EXPERIMENTS)
-def test_image_size_is_said_once(name):
+def test_goals(name, goal):
+    """Goals of GECO in nats an image, as the authors' code computes them."""
     config = load(name)
-    config.data.image_size = 16
-    assert config.model.image_size == 16
+    assert config.objective.goal * 3 * config.data.image_size**2 == pytest.approx(goal, rel=1e-6)
 
 
-def test_independent_prior():
-    config = genesis_v2_independent_prior.get_config("shapestacks,epanechnikov")
-    expected = common.genesis_v2("shapestacks")
-    expected.model.update(autoregressive_prior=False, kernel="epanechnikov")
-    assert config == expected
+def test_refinement_steps():
+    """EfficientMORL is evaluated with the number of refinement steps that training ends with."""
+    for name in (name for name in NAMES if name.startswith("efficient_morl")):
+        config = load(name)
+        *_, steps = [config.model.refinement_steps, *(value for _, _, value in config.curriculum)]
+        assert config.evaluation.model_options.to_dict() == {"refinement_steps": steps}
+        assert all(step == 100_000 for step, _, _ in config.curriculum)
 
 
-def test_bottlenecks():
-    get_config = reconstruction_bottlenecks.get_config
-    assert get_config("shapestacks,genesis,16") == common.genesis("shapestacks")
-    symmetric = common.genesis("objects_room")
-    symmetric.model.update(symmetric=True, component_latent_size=2)
-    assert get_config("objects_room,genesis_symmetric,2") == symmetric
-    deconv = get_config("shapestacks,dc_vae,256").model
-    assert (deconv.name, deconv.decoder, deconv.latent_size) == ("one_slot_vae", "deconv", 256)
-    broadcast = get_config("shapestacks,sbd_vae,16")
-    assert broadcast == common.one_slot_vae("shapestacks", "broadcast")
+def test_changes_of_variants():
+    """Ablations change the fields that they name and no other."""
+
+    def changes(name, of):
+        old, new = run_dir.flatten(load(of)), run_dir.flatten(load(name))
+        return {field: new[field] for field in new if old[field] != new[field]}
+
+    independent = "genesis_v2_independent_prior:shapestacks,epanechnikov"
+    prior = {"model.autoregressive_prior": False, "model.kernel": "epanechnikov"}
+    assert changes(independent, "genesis_v2_shapestacks") == prior
+    mask_loss = {"model.mask_loss": True, "objective.initial_beta": 1e-10}
+    assert changes("genesis_v2_shapestacks_mask_loss", "genesis_v2_shapestacks") == mask_loss
+    symmetric = {"model.symmetric": True, "model.component_latent_size": 2}
+    bottleneck = "reconstruction_bottlenecks:objects_room,genesis_symmetric,2"
+    assert changes(bottleneck, "genesis_objectsroom") == symmetric
+    assert not changes("reconstruction_bottlenecks:shapestacks,genesis,16", "genesis_shapestacks")
+
+    full, ablation = "efficient_morl_ablations:clevr6,full", "efficient_morl_ablations:clevr6,"
+    assert changes(f"{ablation}no_dual_gru", full) == {"model.dual_gru": False}
+    assert changes(f"{ablation}deconv_decoder", full) == {"model.decoder": "deconv"}
+    assert changes(f"{ablation}refinement_steps_0", full).keys() == {
+        "model.refinement_steps",
+        "evaluation.model_options",
+    }
+    assert not changes(f"{ablation}refinement_steps_3", full)
+    for layers in (0, 1, 2, 4):
+        assert changes(f"{ablation}layers_{layers}", full) == {"model.stochastic_layers": layers}
+    full, ablation = "efficient_morl_tetrominoes", "efficient_morl_ablations:tetrominoes,"
+    assert not changes(f"{ablation}full", full)
+    for prior in ("bottom_up", "reversed"):
+        assert changes(f"{ablation}{prior}", full) == {"model.prior": prior}
 
 
 # ---- specs
 
 
-@pytest.mark.parametrize("module", [genesis_v2_independent_prior, reconstruction_bottlenecks])
-def test_default_spec(module):
-    specs = common.expand_specs(module.SPECS)
-    assert module.get_config() in [module.get_config(spec) for spec in specs]
+@pytest.mark.parametrize("file", WITH_SPECS)
+def test_default_spec(file):
+    known = [load(f"{file}:{spec}") for spec in experiment.expand_specs(specs(file))]
+    assert load(file) in known
 
 
 @pytest.mark.parametrize(
-    "module,spec",
+    "name",
     [
-        (genesis_v2_independent_prior, ""),
-        (genesis_v2_independent_prior, "objects_room"),
-        (genesis_v2_independent_prior, "objects_room,gauss"),
-        (genesis_v2_independent_prior, "laplacian,objects_room"),
-        (genesis_v2_independent_prior, "objects_room,laplacian,"),
-        (genesis_v2_independent_prior, "sketchy,laplacian"),
-        (reconstruction_bottlenecks, "multi_dsprites,genesis"),
-        (reconstruction_bottlenecks, "multi_dsprites,genesis,2"),
-        (reconstruction_bottlenecks, "multi_dsprites,genesis_symmetric,32"),
-        (reconstruction_bottlenecks, "gqn,genesis,16"),
+        "genesis_v2_independent_prior:",
+        "genesis_v2_independent_prior:objects_room",
+        "genesis_v2_independent_prior:objects_room,gauss",
+        "genesis_v2_independent_prior:laplacian,objects_room",
+        "genesis_v2_independent_prior:objects_room,laplacian,",
+        "genesis_v2_independent_prior:sketchy,laplacian",
+        "reconstruction_bottlenecks:multi_dsprites,genesis",
+        "reconstruction_bottlenecks:multi_dsprites,genesis,2",
+        "reconstruction_bottlenecks:multi_dsprites,genesis_symmetric,32",
+        "reconstruction_bottlenecks:gqn,genesis,16",
     ],
 )
-def test_impossible_spec(module, spec):
+def test_impossible_spec(name):
+    file, _, spec = name.partition(":")
     with pytest.raises(ConfigError) as error:
-        module.get_config(spec)
+        load(name)
     assert f":{spec}: " in str(error.value)
-    assert all(pattern in str(error.value) for pattern in module.SPECS)
+    assert all(pattern in str(error.value) for pattern in specs(file))
 
 
 def test_commands_take_a_spec(tmp_path):
@@ -404,15 +338,15 @@ def test_commands_take_a_spec(tmp_path):
     assert "parameters: 2,366,798" in done.out
     assert "  components: [2, 9, 64, 64, 3]" in done.out
     arguments = (f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path}")
-    done = command("main", f"--config={file}:objects_room,laplacian", *arguments)
+    done = command("train", f"--config={file}:objects_room,laplacian", *arguments)
     assert done.status == 1
     assert done.err.startswith("error: Objects Room ('objects_room') is not at")
 
 
-@pytest.mark.parametrize("name", ["describe", "main"])
-def test_commands_tell_of_impossible_specs(name):
+@pytest.mark.parametrize("name", ["describe", "train"])
+def test_commands_report_impossible_specs(name):
     file = ROOT / "configs" / "genesis_v2_independent_prior.py"
-    more = ["--workdir=somewhere"] if name == "main" else []
+    more = ["--workdir=somewhere"] if name == "train" else []
     done = command(name, f"--config={file}:objectsroom,laplacian", *more)
     assert (done.status, done.out) == (1, "")
     assert done.err == (
@@ -424,28 +358,16 @@ def test_commands_tell_of_impossible_specs(name):
 # ---- datasets
 
 
-@pytest.mark.parametrize("name", names("genesis_v2_any"))
-def test_any_dataset(name):
-    """There is a config for every dataset, whose model takes the dataset's images."""
-    config = load(name)
-    spec = DATASETS[name.split(":")[1]]
-    assert config.data.name == spec.name
-    side = 32 if "tetrominoes" in name else spec.image_size
-    assert config.data.image_size == config.model.image_size == side
-    assert config.model.num_slots == spec.num_slots
-    models.build(config.model)
-
-
 def test_every_dataset_has_a_config():
-    assert {name.split(":")[1] for name in names("genesis_v2_any")} == set(DATASETS)
+    assert set(experiment.expand_specs(specs("genesis_v2_any"))) == set(DATASETS)
 
 
-_DATA_OF_PAPERS = {json.dumps(load(name).data.to_dict()): name for name in _OF_PAPERS}
+_DATA = {json.dumps(load(name).data.to_dict()): name for name in OF_PAPERS}
 
 
-@pytest.mark.parametrize("name", _DATA_OF_PAPERS.values())
+@pytest.mark.parametrize("name", _DATA.values())
 def test_missing_data(name, tmp_path):
-    """Published data that are not there: the message says what to get and what runs instead."""
+    """The error for published data that are missing names what to get and what runs instead."""
     data = load(name).data
     spec = DATASETS[data.name]
     if spec.generated:
@@ -458,15 +380,6 @@ def test_missing_data(name, tmp_path):
     assert message.startswith(f"{spec.title} ('{spec.name}') is not at {tmp_path / spec.name}. ")
     assert spec.how_to_get in message
     assert message.endswith(f"--config.data.name={spec.stand_in}")
-    # The stand-in has everything that this config asks for.
+    # The synthetic dataset has everything that this config needs.
     stand_in = open_builder(ConfigDict({**data, "name": spec.stand_in}))
     assert stand_in.info.features["image"].shape[0] >= data.image_size
-
-
-@pytest.mark.parametrize("name", _OF_PAPERS)
-def test_slots_of_data(name):
-    config = load(name)
-    if name == "efficient_morl_clevr6_128":  # All of CLEVR, with eleven slots.
-        return
-    num_slots = DATASETS[config.data.name].num_slots
-    assert config.model.get("num_slots", num_slots) == num_slots

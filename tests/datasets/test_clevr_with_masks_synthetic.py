@@ -5,10 +5,12 @@ import pytest
 
 from ocgm.data import get_spec, prepare
 from ocgm.datasets import rendering
-from ocgm.datasets.builders import generated
+from ocgm.datasets.builders import base, generated
 from ocgm.datasets.clevr_with_masks_synthetic import (
     clevr_with_masks_synthetic_dataset_builder as lib,
 )
+from ocgm.datasets.clevr_with_masks_synthetic import draw as draw_lib
+from ocgm.datasets.clevr_with_masks_synthetic import images as images_lib
 from ocgm.datasets.clevr_with_masks_synthetic import scenes as scenes_lib
 
 NAME = "clevr_with_masks_synthetic"
@@ -32,7 +34,7 @@ def small_blocks():
 @pytest.fixture(scope="module")
 def scenes():
     """128 scenes."""
-    return scenes_lib.draw_scenes(generated.block_generator(0, 0), (3, 10), 128)
+    return draw_lib.draw_scenes(generated.block_generator(0, 0), (3, 10), 128)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def block(tmp_path_factory):
 
 
 def make_builder(folder: str, **changes) -> lib.Builder:
-    config = lib.builders.SceneConfig(name="small", variant="all", image_size=64, **changes)
+    config = base.SceneConfig(name="small", variant="all", image_size=64, **changes)
     return lib.Builder(config=config, data_dir=folder)
 
 
@@ -95,7 +97,7 @@ def test_published_camera(published):
     data, scenes = published
     jitter = scenes.camera - scenes_lib.CAMERA_POSITION
     assert (np.abs(jitter) <= 0.5).all()
-    coords = scenes_lib.pixel_coords(scenes)
+    coords = images_lib.pixel_coords(scenes)
     error = np.abs(coords - data["pixel_coords"][:, 1:])
     assert error[..., :2].max() <= 1
     assert error[..., 2].max() < 0.1
@@ -107,7 +109,7 @@ def test_published_masks(published):
     data, scenes = published
     cameras = [rendering.look_at(p, (0, 0, 0), 350, 240, 320) for p in scenes.camera]
     padded = scenes[np.arange(8) % 2]
-    labels = scenes_lib._render_labels(padded, cameras * 4, 240, 320)[:2]
+    labels = images_lib._render_labels(padded, cameras * 4, 240, 320)[:2]
     real = data["mask"][..., 0].argmax(1)
     assert (labels == real).mean() > 0.996
     for i, number in enumerate(scenes.num_objects):
@@ -118,7 +120,7 @@ def test_published_masks(published):
 
 def test_published_scenes_could_have_been_drawn(published):
     _, scenes = published
-    assert scenes_lib.objects_visible(scenes[np.arange(8) % 2]).all()
+    assert images_lib.objects_visible(scenes[np.arange(8) % 2]).all()
     check_places(scenes)
     present = scenes.shape > 0
     np.testing.assert_allclose(
@@ -152,7 +154,7 @@ def test_places(scenes):
 
 def test_numbers_and_codes(assert_uniform):
     drawn = [
-        scenes_lib._draw_objects(
+        draw_lib._draw_objects(
             generated.block_generator(0, i),
             3 + np.arange(512, dtype=np.int32) % 4,
             np.tile(scenes_lib.CAMERA_POSITION, (512, 1)),
@@ -178,11 +180,11 @@ def test_number_of_objects_is_uniform(scenes, assert_uniform):
 
 
 def test_camera_and_lights_are_moved(scenes):
-    for moved, base, most in (
+    for moved, usual, most in (
         (scenes.camera, scenes_lib.CAMERA_POSITION, 0.5),
         (scenes.lights, scenes_lib.LIGHT_POSITIONS, 1.0),
     ):
-        jitter = (moved - base) / most
+        jitter = (moved - usual) / most
         assert (np.abs(jitter) < 1 + 1e-5).all()
         assert abs(jitter.mean()) < 4 / np.sqrt(3 * jitter.size)
         np.testing.assert_allclose(jitter.std(), 1 / np.sqrt(3), atol=4 / np.sqrt(jitter.size))
@@ -192,11 +194,11 @@ def test_enough_is_seen_of_every_object(scenes):
     """About 200 pixels or more of the whole picture, which is counted at a quarter of its side."""
     few = scenes[np.argsort(-scenes.num_objects, kind="stable")[:8]]
     cameras = [rendering.look_at(p, (0, 0, 0), 350, 240, 320) for p in few.camera]
-    labels = scenes_lib._render_labels(few, cameras, 240, 320)
+    labels = images_lib._render_labels(few, cameras, 240, 320)
     pixels = [(labels[i] == k + 1).sum() for i, n in enumerate(few.num_objects) for k in range(n)]
     assert 150 < min(pixels) < 400
-    assert not scenes_lib.objects_visible(
-        scenes_lib._draw_objects(
+    assert not images_lib.objects_visible(
+        draw_lib._draw_objects(
             generated.block_generator(0, 1),
             np.full(64, 10, np.int32),
             np.tile(scenes_lib.CAMERA_POSITION, (64, 1)),
@@ -256,7 +258,7 @@ def test_metal_mirrors(published):
     ball.num_objects[:] = 1
     ball.position[:, 0] = (0, 0, 0.7)
     ball.material[:4], ball.material[4:] = scenes_lib.RUBBER, scenes_lib.METAL
-    images = scenes_lib.render_images(ball, *CROP, 64)
+    images = images_lib.render_images(ball, *CROP, 64)
     spread = [np.ptp(image[22:38, 24:40].mean(-1)) for image in images]
     assert min(spread[4:]) > 1.5 * max(spread[:4])
 
@@ -264,8 +266,8 @@ def test_metal_mirrors(published):
 def test_crops(scenes):
     """GENESIS' crop begins five rows higher than the others'; records have the same scenes."""
     few = scenes[np.arange(8)]
-    lower = scenes_lib.render_masks(few, 29, 64, 192, 192)
-    middle = scenes_lib.render_masks(few, 24, 64, 192, 192)
+    lower = images_lib.render_masks(few, 29, 64, 192, 192)
+    middle = images_lib.render_masks(few, 24, 64, 192, 192)
     assert (middle[:, 5:] == lower[:, :-5]).mean() > 0.9999
     assert (middle != lower).any()
 
@@ -290,7 +292,7 @@ def test_protocols(block, tmp_path, protocol, mask_side):
 )
 def test_variants(variant, fewest, most):
     assert lib.NUM_OBJECTS[variant] == (fewest, most)
-    scenes = scenes_lib.draw_scenes(generated.block_generator(0, 0), (fewest, most), 32)
+    scenes = draw_lib.draw_scenes(generated.block_generator(0, 0), (fewest, most), 32)
     assert scenes.num_objects.min() == fewest
     assert scenes.num_objects.max() == most
 
@@ -314,4 +316,4 @@ def test_records(new_config, tmp_path):
             np.testing.assert_array_equal(record["factors"][field], values[i])
     assert get_spec(NAME).max_objects == scenes_lib.MAX_OBJECTS
     assert get_spec(NAME).image_size == lib.Builder.IMAGE_SIZES[0]
-    assert lib.Builder.BLOCK % scenes_lib._BATCH == 0
+    assert lib.Builder.BLOCK % images_lib.BATCH == 0

@@ -128,7 +128,7 @@ def test_damaged_npz(config, source):
         damaged = bytearray(whole)
         damaged[position] ^= 0x55
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match="is not the dSprites npz file, or is damaged"):
+        with pytest.raises(UserError, match="is not the dSprites npz file, or is corrupt"):
             prepared(config(source))
 
 

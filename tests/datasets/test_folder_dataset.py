@@ -116,7 +116,7 @@ def test_three_pictures(config, tmp_path):
     assert [len(part) for part in records.values()] == [1, 1, 1]
     assert len({name for part in records.values() for name in files(part)}) == 3
     (tmp_path / "three" / "2.png").rename(tmp_path / "three" / "2.txt")
-    with pytest.raises(SourceError, match="three has 2 pictures .*each of train, validation and"):
+    with pytest.raises(SourceError, match="three has 2 images .*each of train, validation and"):
         storage.prepare(config(tmp_path / "three", variant="two"))
 
 
@@ -131,12 +131,12 @@ def test_split_folders(config, tmp_path, validation):
     records = prepared(config(folder))
     assert {split: sorted(files(part)) for split, part in records.items()} == expected
     write(folder / "more" / "0.png", encoded(scenery(0, 20, 20), "PNG"))
-    with pytest.raises(SourceError, match="1 pictures lie outside of them, such as more/0.png"):
+    with pytest.raises(SourceError, match="1 images are outside them, such as more/0.png"):
         storage.prepare(config(folder, variant="more"))
     shutil.rmtree(folder / "more")
     shutil.rmtree(folder / validation)
     (folder / validation).mkdir()
-    with pytest.raises(SourceError, match="no picture in .*/validation/ or .*/val/: .* all three"):
+    with pytest.raises(SourceError, match="no image in .*/validation/ or .*/val/: .* all three"):
         storage.prepare(config(folder, variant="less"))
 
 
@@ -146,7 +146,7 @@ def test_other_files_are_counted(source, config, capsys):
     write(source / ".hidden" / "1.png", b"no picture")
     write(source / "a" / "._00.png", b"no picture")
     assert len(prepared(config(source))["train"]) == 24
-    assert f"2 files in {source} are no pictures: left out" in capsys.readouterr().err
+    assert f"Ignored 2 files in {source} that are not images" in capsys.readouterr().err
 
 
 def test_masks(masked, config):
@@ -298,7 +298,7 @@ def test_no_folder(config, tmp_path):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"image_size": 7}, "image_size=7, but a folder of pictures has 8 to 1024"),
+        ({"image_size": 7}, "image_size=7, but it must be 8 to 1024"),
         ({"image_size": 1025}, "image_size=1025, but"),
         ({"variant": "my pictures"}, "variant='my pictures', but .* letters, digits and '-'"),
         ({"variant": "../up"}, "variant='../up'"),
@@ -358,6 +358,8 @@ def test_changed_folder(masked, config, change):
         os.utime(picture, (4_000_000_000, 4_000_000_000))
     else:
         shutil.rmtree(masked / "masks")
-    with pytest.raises(SourceError, match="is not what folder/my-pictures-.* delete .*variant"):
+    with pytest.raises(
+        SourceError, match="has changed since folder/my-pictures-.* delete .*variant"
+    ):
         storage.prepare(config(masked))
     assert len(prepared(config(masked, variant="again"))["train"]) in (24, 25)

@@ -7,6 +7,7 @@ import pytest
 
 from ocgm.data import eval_batches, get_spec, prepare
 from ocgm.datasets.builders import base, generated
+from ocgm.datasets.builders.colors import hsv_to_rgb
 from ocgm.datasets.multi_dsprites_deepmind_synthetic import (
     multi_dsprites_deepmind_synthetic_dataset_builder as builder_lib,
 )
@@ -147,7 +148,7 @@ def test_hsv():
     hsv = np.random.default_rng(0).random((100, 3))
     hsv[:7] = [(k / 6, 1, 1) for k in range(7)]
     expected = [colorsys.hsv_to_rgb(*row) for row in hsv]
-    np.testing.assert_allclose(scenes_lib.hsv_to_rgb(*hsv.T), expected, atol=1e-12)
+    np.testing.assert_allclose(hsv_to_rgb(*hsv.T), expected, atol=1e-12)
 
 
 def texture(pattern: str, period: float, angle: float = 0.0) -> textures_lib.Textures:

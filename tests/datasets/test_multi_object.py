@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from picture_files import prepared
 from record_files import serialized, write_records
 
-from ocgm.datasets.builders import multi_object, tfrecord
+from ocgm.datasets.builders import base, multi_object, tfrecord
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.multi_object import Part
 from ocgm.datasets.builders.tfrecord import Field
@@ -45,11 +44,11 @@ def test_objects_that_exist():
     labels = multi_object.label_map(np.array([[0, 1, 2, 3, 4]], np.uint8), objects)
     np.testing.assert_array_equal(labels, [[0, 1, 0, 2, 0]])
     assert labels.dtype == np.uint8
-    features = {
-        "x": tfds.features.Tensor(shape=(4,), dtype=np.int32),
-        "color": tfds.features.Tensor(shape=(4, 3), dtype=np.uint8),
+    wanted = {
+        "x": base.object_factor("number", 4, np.int32),
+        "color": base.object_factor("number", 4, np.uint8, 3),
     }
-    factors = multi_object.object_factors(example, features, objects)
+    factors = multi_object.object_factors(example, wanted, objects)
     np.testing.assert_array_equal(factors["x"], [10, 30, 0, 0])
     np.testing.assert_array_equal(factors["color"], [(3, 4, 5), (9, 10, 11), (0,) * 3, (0,) * 3])
     assert (factors["x"].dtype, factors["color"].dtype) == (np.int32, np.uint8)

@@ -9,6 +9,7 @@ from ocgm.data import get_spec, prepare
 from ocgm.datasets import rendering
 from ocgm.datasets.builders import generated
 from ocgm.datasets.objects_room import backgrounds
+from ocgm.datasets.objects_room_synthetic import images as images_lib
 from ocgm.datasets.objects_room_synthetic import objects_room_synthetic_dataset_builder as lib
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
 
@@ -70,7 +71,7 @@ def test_published_rooms(fixtures, scenes):
     camera = np.stack([*place, np.full(2, 0.705), yaw, pitch], axis=-1)
     empty = draw("test_empty_room", lib.Builder.BLOCK)
     camera = np.concatenate([camera, empty.camera[2:]]).astype(np.float32)
-    rendered = scenes_lib.render_scenes(dataclasses.replace(empty, camera=camera))
+    rendered = images_lib.render_scenes(dataclasses.replace(empty, camera=camera))
     parts = rendered["background_parts"][:2]
     assert (parts == planes + 1).mean() > 0.99
     # The sky has the published colour, but for its border.
@@ -213,7 +214,7 @@ def test_walls():
     """Two walls are in view or, now and then, one; they are beside one another."""
     scenes = draw("test_empty_room", 64)
     parts = np.concatenate(
-        [scenes_lib.render_scenes(scenes[i : i + 16])["background_parts"] for i in (0, 16, 32, 48)]
+        [images_lib.render_scenes(scenes[i : i + 16])["background_parts"] for i in (0, 16, 32, 48)]
     )
     shares = [(parts == part).mean() for part in (1, 2, 3, 4)]
     # As in the published pictures, where sky, floor and walls take a third each.
@@ -229,7 +230,7 @@ def test_walls():
 def test_number_parts():
     rendered = np.array([[[0, 0, 5], [2, 6, 5], [1, 1, 1]], [[0, 0, 0], [4, 4, 6], [1, 1, 6]]])
     expected = [[[1, 1, 4], [3, 0, 4], [2, 2, 2]], [[1, 1, 1], [3, 3, 0], [2, 2, 0]]]
-    np.testing.assert_array_equal(scenes_lib.number_parts(rendered.astype(np.uint8)), expected)
+    np.testing.assert_array_equal(images_lib.number_parts(rendered.astype(np.uint8)), expected)
 
 
 def test_first_scene():

@@ -8,15 +8,16 @@ from tensorflow_datasets.proto import tf_example_generated_pb2 as tf_example_pb2
 from ocgm.datasets.builders import base
 from ocgm.datasets.builders.serialization import Serializer
 
+PHASE = tfds.features.Tensor(shape=(2, 2), dtype=np.float32)
 FEATURES = base.record_features(
     5,
     {
-        "x": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-        "scale": tfds.features.Scalar(np.float32),
-        "color": tfds.features.Tensor(shape=(3, 3), dtype=np.uint8),
-        "seen": tfds.features.Tensor(shape=(2,), dtype=np.bool_),
-        "file": tfds.features.Text(),
-        "texture": {"phase": tfds.features.Tensor(shape=(2, 2), dtype=np.float32)},
+        "x": base.object_factor("number", 3, np.float32),
+        "scale": base.scene_factor("number", np.float32),
+        "color": base.object_factor("number", 3, np.uint8, 3),
+        "seen": base.object_factor("class", 2, np.bool_),
+        "file": base.Factor(tfds.features.Text(), "scene", "class"),
+        "texture": base.Factor(tfds.features.FeaturesDict({"phase": PHASE}), "scene", "number"),
     },
     background_parts=True,
 )

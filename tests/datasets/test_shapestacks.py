@@ -237,7 +237,9 @@ def test_scenario_without_images(config, source):
 
 def test_other_list(config, source):
     (source / "splits/default/test.txt").write_text("env_blocks-hard-h=3\n")
-    with pytest.raises(SourceError, match="test.txt, name 1: 'env_blocks-hard-h=3' is no name of"):
+    with pytest.raises(
+        SourceError, match="test.txt, name 1: 'env_blocks-hard-h=3' is not the name of"
+    ):
         storage.prepare(config())
 
 

@@ -262,7 +262,7 @@ def test_has_the_published_factors(builder, tmp_path):
     assert set(published.info.features["factors"]) < set(builder.info.features["factors"])
     assert set(published.info.features) == set(builder.info.features)
     assert builder_lib.Builder.IMAGE_SIZES == published_lib.Builder.IMAGE_SIZES
-    assert set(builder_lib.Builder.VARIANTS) == set(published_lib.VARIANTS)
+    assert set(builder_lib.Builder.VARIANTS) == set(published_lib.Builder.VARIANTS)
 
 
 def test_masks_are_where_the_factors_say(block):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from ocgm.datasets.builders.base import object_factor, scene_factor
 from ocgm.errors import InputError, UserError
 from ocgm.evaluation import dci as dci_lib
 from ocgm.evaluation.dci import dci, match_objects, match_slots, with_kinds
@@ -41,9 +42,9 @@ def synthetic(count: int = 400) -> tuple[np.ndarray, dci_lib.Factors]:
     position = rng.random((2, count))
     codes = np.stack([*position, shape, rng.normal(size=count)], axis=1)
     return codes, {
-        "x": (position[0], "continuous"),
-        "y": (position[1], "continuous"),
-        "shape": (shape, "discrete"),
+        "x": (position[0], "number"),
+        "y": (position[1], "number"),
+        "shape": (shape, "class"),
     }
 
 
@@ -76,7 +77,7 @@ def test_scores_are_reproducible():
 def test_factors_of_one_value_are_left_out(capsys):
     codes, factors = synthetic(60)
     one_class, constant = np.full(60, 2), np.full(60, 0.3)
-    more = {"material": (one_class, "discrete"), "z": (constant, "continuous")}
+    more = {"material": (one_class, "class"), "z": (constant, "number")}
     scores = dci(codes, factors | more)
     assert capsys.readouterr().out == "warning: DCI without material, z: only one value.\n"
     assert scores.informativeness == dci(codes, factors).informativeness
@@ -112,31 +113,32 @@ def test_codes_are_means_where_there_are_any():
 # ---- kinds of factors
 
 
-def test_kinds_of_factors():
-    few, many = np.tile(np.eye(3, dtype=np.uint8), (4, 1)), np.arange(60).reshape(20, 3)
-    kinds = with_kinds({"x": np.arange(12), "shape": np.arange(12), "color": few})
+CODE, WHOLE = object_factor("class", 4, np.int32), object_factor("number", 4, np.int32)
+
+
+def test_kinds_are_those_of_the_builder():
+    palette = np.tile(np.eye(3, dtype=np.uint8), (4, 1))
+    declared = {"x": WHOLE, "shape": CODE, "color": object_factor("class", 4, np.uint8, 3)}
+    values = {"x": np.arange(12), "shape": np.arange(12), "color": palette}
+    kinds = with_kinds(values, declared)
     assert {name: kind for name, (_, kind) in kinds.items()} == {
-        "x": "continuous",
-        "shape": "discrete",
-        "color": "discrete",
+        "x": "number",
+        "shape": "class",
+        "color": "class",
     }
+    assert kinds["x"][0] is values["x"]
     assert len(np.unique(kinds["color"][0])) == 3
-    channels = with_kinds({"color": many})
-    assert list(channels) == ["color_red", "color_green", "color_blue"]
-    np.testing.assert_array_equal(channels["color_green"][0], many[:, 1])
-    assert {kind for _, kind in channels.values()} == {"continuous"}
-    assert with_kinds({"color": np.arange(30)})["color"][1] == "discrete"
+    np.testing.assert_array_equal(kinds["color"][0][:3], kinds["color"][0][3:6])
 
 
-def test_lengths_and_vectors_are_continuous():
-    position = np.arange(36, dtype=np.float32).reshape(12, 3)
-    kinds = with_kinds({"size": np.arange(12), "position": position})
-    assert kinds["size"][1] == "discrete"
-    assert [(name, kind) for name, (_, kind) in kinds.items()][1:] == [
-        (f"position_{axis}", "continuous") for axis in "xyz"
-    ]
-    np.testing.assert_array_equal(kinds["position_z"][0], position[:, 2])
-    assert with_kinds({"size": position[:, 0]})["size"][1] == "continuous"
+def test_vectors_are_numbers_of_their_own():
+    vectors = np.arange(36, dtype=np.float32).reshape(12, 3)
+    vector = object_factor("number", 4, np.float32, 3)
+    for name, axes in (("position", "xyz"), ("color", ("red", "green", "blue"))):
+        numbers = with_kinds({name: vectors}, {name: vector})
+        assert list(numbers) == [f"{name}_{axis}" for axis in axes]
+        assert {kind for _, kind in numbers.values()} == {"number"}
+        np.testing.assert_array_equal(numbers[f"{name}_{axes[2]}"][0], vectors[:, 2])
 
 
 # ---- objects and slots
@@ -213,14 +215,21 @@ def test_objects_of_a_batch():
             "texture": {"color": np.zeros((3, 5, 3, 3))},
         },
     }
+    declared = {
+        "shape": CODE,
+        "color": object_factor("class", 4, np.uint8, 3),
+        "visibility": object_factor("class", 4, np.float32, scored=False),
+        "background_color": scene_factor("class", np.uint8, 3),
+        "texture": scene_factor("number", np.float32),
+    }
     order = [2, 1, 0]  # label 1 is slot 1, label 2 is slot 0
     log_masks = np.stack([soft_masks(labels, 3)[order] for labels in true])[..., None]
     codes = np.arange(9).reshape(3, 3, 1)
-    found, factors = match_objects(batch, codes, log_masks)
+    found, factors = match_objects(batch, codes, log_masks, declared)
     assert found.tolist() == [[1], [0], [4]]
     assert factors.keys() == {"shape", "color"}
     assert factors["shape"].tolist() == [0, 1, 4]
     assert factors["color"][2].tolist() == [12, 13, 14]
     batch["valid"][:] = False
-    found, factors = match_objects(batch, codes, log_masks)
+    found, factors = match_objects(batch, codes, log_masks, declared)
     assert found.shape == (0, 1) and factors["color"].shape == (0, 3)

@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import finish, start
 
-from experiments import bottleneck_runs
+from experiments import bottleneck_results, bottleneck_runs
 from ocgm.errors import UserError
 
 _TINY = {
@@ -35,7 +35,7 @@ def sweep(workdir, data_dir, *arguments):
     )
 
 
-def test_sweep_trains_goes_on_and_reports(tiny_config, tmp_path):
+def test_sweep_trains_resumes_and_reports(tiny_config, tmp_path):
     data_dir = tiny_config().data.data_dir
     first = sweep(tmp_path, data_dir, "--latent_dims=2")
     assert first.status == 0, first.err
@@ -60,7 +60,7 @@ def test_commands_for_a_cluster(tmp_path):
     lines = printed.out.splitlines()
     assert len(lines) == 2  # the paper has no size 3
     assert lines[1].startswith(
-        "python -m ocgm.main --config=configs/reconstruction_bottlenecks.py:multi_dsprites,sbd_vae,2"
+        "ocgm train --config=reconstruction_bottlenecks:multi_dsprites,sbd_vae,2"
     )
     assert "'--config.seed=1'" in lines[1] and "'--config.num_train_steps=2'" in lines[1]
 
@@ -71,7 +71,7 @@ def test_commands_for_a_cluster(tmp_path):
         (lambda: select(datasets=["clevr"]), "the paper has no sbd_vae on clevr"),
         (lambda: select(models=["dcvae"]), "the paper has no dcvae on multi_dsprites"),
         (lambda: select(latent_dims=["3"]), "the paper has none of --latent_dims=3"),
-        (lambda: select(latent_dims=["two"]), "--latent_dims and --seeds are whole numbers"),
+        (lambda: select(latent_dims=["two"]), "--latent_dims and --seeds must be whole numbers"),
         (
             lambda: bottleneck_runs.parse_overrides(["batch_size"]),
             "--override=batch_size is not FIELD=VALUE",
@@ -108,6 +108,6 @@ def test_iterations_to_goal(tmp_path):
     assert (result.iterations_to_goal, result.final_error) == (2000, 0.56)
     assert (
         "| DC-VAE, 3,000 steps | Multi-dSprites (GENESIS), generated here | 2k its (1) |"
-        in bottleneck_runs.table([result])
+        in bottleneck_results.table([result])
     )
-    assert "| DC-VAE, paper, 500k steps | | 79k its |" in bottleneck_runs.table([result])
+    assert "| DC-VAE, paper, 500k steps | | 79k its |" in bottleneck_results.table([result])

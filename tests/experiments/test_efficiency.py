@@ -1,4 +1,4 @@
-"""The efficiency study: what it measures at tiny sizes, how it extrapolates, orders and shows, and what it refuses."""
+"""The efficiency study: measurements at tiny sizes, extrapolation, tables and errors."""
 
 import functools
 import json
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from helpers import finish, start
 
-from configs import common
-from experiments import efficiency_runs
-from experiments.efficiency_runs import BASELINE, FORWARD, TRAINING, Case, Result, Variant
+from experiments import efficiency_results, efficiency_runs
+from experiments.efficiency_results import BASELINE, Result
+from experiments.efficiency_runs import FORWARD, TRAINING, Case, Variant
+from ocgm import experiment
 from ocgm.errors import UserError
 
 SIDE = 16
@@ -19,7 +20,7 @@ SIDE = 16
 
 @functools.cache
 def tiny_case() -> Case:
-    config = common.slot_attention("tetrominoes").model
+    config = experiment.load_config("slot_attention_tetrominoes").model
     config.update(num_slots=2, latent_size=4, encoder_features=(4, 4), encoder_strides=(1, 1))
     config.update(hidden_size=4, decoder_features=4)
     (case,) = efficiency_runs.all_cases([Variant("tiny", config, {"iterations": 1})], [SIDE])
@@ -129,12 +130,12 @@ RESULTS = [
 
 
 def test_ratios_are_to_the_baseline_at_the_same_side():
-    ratios = efficiency_runs.ratios(RESULTS, TRAINING)
+    ratios = efficiency_results.ratios(RESULTS, TRAINING)
     assert ratios == {(BASELINE, 64): 1.0, ("IODINE", 64): 2.5}
 
 
 def test_table():
-    header, rule, *rows = efficiency_runs.table(RESULTS).splitlines()
+    header, rule, *rows = efficiency_results.table(RESULTS).splitlines()
     assert header.startswith(
         "| Model | side | parameters | forward, ms | to EfficientMORL, I = 1 |"
     )
@@ -142,16 +143,16 @@ def test_table():
     assert rows == [
         f"| {BASELINE} | 64 | 1,234 | 100.0 (50.0 to 200.0) | 1.00 | 200.0 (100.0 to 400.0) | 1.00 | 3 | 17 |",
         "| IODINE | 64 | 1,234 | 150.0 (75.0 to 300.0) | 1.50 | 500.0 (250.0 to 1,000.0) | 2.50 | 3 | 5 |",
-        "| GENESIS | 64 | cannot have this side |  |  |  |  |  |  |",
+        "| GENESIS | 64 | side not supported |  |  |  |  |  |  |",
         "| IODINE | 96 | 1,234 | 1,000.0 (500.0 to 2,000.0) |  | 2,000.0 (1,000.0 to 4,000.0) |  | 3 | 2 |",
         "",
         "GENESIS, 64 px: image_size=64 is too odd.",
     ]
-    assert "batch" not in efficiency_runs.table([result(BASELINE, 64, 0.1, 0.2)])
+    assert "batch" not in efficiency_results.table([result(BASELINE, 64, 0.1, 0.2)])
 
 
 def test_figure():
-    panels = efficiency_runs.draw(RESULTS).axes
+    panels = efficiency_results.draw(RESULTS).axes
     assert [len(panel.patches) for panel in panels] == [3, 3, 3]
     heights = sorted(bar.get_height() for bar in panels[0].patches)
     np.testing.assert_allclose(heights, [100, 150, 1000])
@@ -240,7 +241,7 @@ def test_command(tmp_path):
     assert 1 < slot_attention["largest_batch"] < 1_000
     table = (tmp_path / "table.md").read_text()
     assert "largest batch for 0.5 GiB, extrapolated" in table
-    assert "| GENESIS | 16 | cannot have this side |" in table
+    assert "| GENESIS | 16 | side not supported |" in table
     assert table.strip() in done.out
     assert (tmp_path / "efficiency.png").stat().st_size > 5_000
 

@@ -2,13 +2,9 @@
 
 import re
 
-import pytest
 from helpers import finish, start, write_config
 
-from ocgm import inference
 
-
-@pytest.mark.skipif(not inference.PRETRAINED.exists(), reason="no checkpoint ships with this tree")
 def test_quickstart(tiny_config, tmp_path):
     config = write_config(tmp_path, tiny_config(num_train_steps=4, log_every_steps=2))
     run = tmp_path / "run"

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, command, write_config
 
-from configs import common
-from ocgm import inference, models, wire
+from ocgm import experiment, inference, models, wire_format
 from ocgm.errors import CheckpointError
 from ocgm.interop import entries_of, keras_layers, tf_checkpoint, torch_import
 from ocgm.interop.parameter_names.slot_attention import keras_names
@@ -26,7 +25,7 @@ BLOCK, HEADER, GLOBAL_STEP = 9640, b"\x08\x01\x1a\x02", b"\x08\x09\x12\x00(\x085
 
 
 def config():
-    tiny = common.slot_attention("clevr_with_masks")
+    tiny = experiment.load_config("slot_attention_clevr6")
     tiny.update_from_flattened_dict(
         {
             "data.image_size": 16,
@@ -51,7 +50,7 @@ def test_checksum():
         (bytes(range(32)), 0x46DD794E),
     ):
         masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
-        assert wire.masked_crc32c(data) == masked
+        assert wire_format.masked_crc32c(data) == masked
 
 
 def test_same_model_as_in_tensorflow(tmp_path, monkeypatch):
@@ -92,7 +91,7 @@ def test_transposed_convolution(size, stride):
 
 def test_published_sizes():
     """All parameters of the published model, in Keras' layouts."""
-    model = models.build(common.slot_attention("clevr_with_masks").model)
+    model = models.build(experiment.load_config("slot_attention_clevr6").model)
     shapes = torch_import.torch_shapes(model)
     assert sum(map(math.prod, shapes.values())) == 890_308
     assert shapes["decoder_cnn/5/kernel"] == (3, 3, 4, 64)
@@ -166,7 +165,7 @@ def test_unknown_kinds(index, old, new, compression, message):
     content = index.read_bytes()
     assert not old or content.count(old) == 1
     block = content[:BLOCK].replace(old, new) + bytes([compression])
-    checksum = struct.pack("<I", wire.masked_crc32c(block))
+    checksum = struct.pack("<I", wire_format.masked_crc32c(block))
     index.write_bytes(block + checksum + content[BLOCK + 5 :])
     assert_refused(index, message)
 

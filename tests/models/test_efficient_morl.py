@@ -11,13 +11,13 @@ from helpers import command, permute_slot_noise, write_config
 from ml_collections import ConfigDict
 from reference_weights import fixture_weight
 
-from configs import common
 from ocgm import losses, models
 from ocgm.errors import ConfigError, InputError
 from ocgm.inference import load
 from ocgm.interop import torch_import
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.modules.refinement import loss_with_gradient
+from ocgm.training import objectives
 
 SLOTS, SIDE, SIZE = 3, 8, 4
 
@@ -199,7 +199,11 @@ def test_import(tiny_config, tmp_path, layout, geco):
     """The authors' file as a run: parameters, step and, with GECO, the error's weight."""
     config = tiny_config()
     with config.unlocked():
-        config.objective = common.error_weight_geco(-1.0) if geco else common.elbo(1.0)
+        config.objective = (
+            objectives.default_config("error_weight_geco", goal=-1.0)
+            if geco
+            else objectives.default_config("elbo", beta=1.0)
+        )
         config.model = ConfigDict(
             {
                 "name": "efficient_morl",

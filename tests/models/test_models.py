@@ -10,81 +10,17 @@ import pytest
 from helpers import assert_same, command, metrics_of, saved, write_config
 from ml_collections import ConfigDict
 from reference_weights import fixture_weight
+from tiny_models import MODELS, STEPS, experiment, fresh
 
 from ocgm import models
 from ocgm.errors import CheckpointError, ConfigError, InputError
-from ocgm.inference import TrainedModel, load
+from ocgm.inference import load
 from ocgm.interop import entries_of, torch_import
 from ocgm.models import abstract_variables
 from ocgm.models.base import stream_keys
 from ocgm.training import loop, step
 
-_STEPS = 12
-_GENESIS = {"mask_latent_size": 8, "component_latent_size": 4, "component_features": 4}
-_SLOTS = {
-    "latent_size": 8,
-    "encoder_features": (8, 8),
-    "encoder_strides": (2, 1),
-    "decoder_features": 8,
-    "decoder_grid": 8,
-    "decoder_output_stride": 2,
-}
-MODELS = {
-    "genesis": {"name": "genesis", "num_slots": 2, **_GENESIS},
-    "genesis_symmetric": {"name": "genesis", "num_slots": 2, "symmetric": True, **_GENESIS},
-    "genesis_s": {"name": "genesis_s", "num_slots": 3, "latent_size": 8, "decoder_features": 4},
-    "genesis_v2": {"name": "genesis_v2", "num_slots": 3, "feature_dim": 8},
-    "monet": {
-        "name": "monet",
-        "num_slots": 3,
-        "attention_features": 4,
-        "component_latent_size": 4,
-        "component_features": 4,
-    },
-    "one_slot_sbd_vae": {"name": "one_slot_vae", "latent_size": 4, "width": 4},
-    "one_slot_dc_vae": {"name": "one_slot_vae", "latent_size": 4, "decoder": "deconv"},
-    "bd_vae": {"name": "image_vae", "latent_size": 8},
-    "dc_vae": {"name": "image_vae", "latent_size": 8, "decoder": "deconv"},
-    "efficient_morl": {
-        "name": "efficient_morl",
-        "num_slots": 3,
-        "latent_size": 4,
-        "stochastic_layers": 2,
-        "refinement_steps": 1,
-        "component_sigma": 0.7,
-        "decoder": "small",
-    },
-    "iodine": {
-        "name": "iodine",
-        "num_slots": 3,
-        "latent_size": 4,
-        "refinement_steps": 2,
-        "width": 4,
-        "mlp_sizes": (8,),
-        "lstm_size": 8,
-        "pixel_scale": 0.3,
-    },
-    "slot_attention": {"name": "slot_attention", "num_slots": 3, **_SLOTS},
-    "slot_mlp": {"name": "slot_mlp", "num_slots": 3, "hidden_sizes": (8,), **_SLOTS},
-}
 _AUTOENCODERS = ("slot_attention", "slot_mlp")
-
-
-def experiment(tiny_config, name: str, **changes):
-    """The tiny experiment with another model."""
-    settings = {
-        "batch_size": 2,
-        "num_train_steps": _STEPS,
-        "evaluation__every_steps": _STEPS,
-        "evaluation__num_images": 2,
-        "evaluation__batch_size": 2,
-        "checkpoint__every_steps": _STEPS // 2,
-    }
-    config = tiny_config(**settings | changes)
-    side = config.data.get_ref("image_size")
-    with config.unlocked():
-        config.model = ConfigDict({"image_size": side, "dtype": "float32", **MODELS[name]})
-    return config
 
 
 @pytest.fixture(scope="module", params=[name for name in MODELS if name != "genesis_v2"])
@@ -99,15 +35,15 @@ def run(request, tiny_config, tmp_path_factory):
 def test_trains_evaluates_and_draws(run):
     _, _, folder = run
     losses = metrics_of(folder, "train/reconstruction_error_per_element")
-    assert sorted(losses) == list(range(1, _STEPS + 1))
-    assert losses[_STEPS] < losses[1] - 1e-3
-    assert np.isfinite(metrics_of(folder, "eval/ari_fg")[_STEPS])
+    assert sorted(losses) == list(range(1, STEPS + 1))
+    assert losses[STEPS] < losses[1] - 1e-3
+    assert np.isfinite(metrics_of(folder, "eval/ari_fg")[STEPS])
     assert [path.name for path in (folder / "figures").iterdir()] == ["step_00000012.png"]
 
 
 def test_resumes_bit_exactly(run, tiny_config, tmp_path):
     name, config, folder = run
-    loop.train(experiment(tiny_config, name, num_train_steps=_STEPS // 2), tmp_path)
+    loop.train(experiment(tiny_config, name, num_train_steps=STEPS // 2), tmp_path)
     loop.train(config, tmp_path)
     assert_same(saved(tmp_path), saved(folder))
 
@@ -152,17 +88,6 @@ def test_masks_samples_and_features(run):
         "slot_mlp": 3 * 8,
     }
     assert features.shape == (2, sizes[name])
-
-
-def fresh(name: str, **changes) -> TrainedModel:
-    settings = ConfigDict({"image_size": 32, "dtype": "float32", **MODELS[name], **changes})
-    model = models.build(settings)
-    variables = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), abstract_variables(model)
-    )
-    return TrainedModel(
-        ConfigDict({"model": settings, "evaluation": {"model_options": {}}}), model, variables, 0
-    )
 
 
 def test_every_model_is_tested():

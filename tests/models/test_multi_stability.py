@@ -26,7 +26,7 @@ def scenes(tmp_path_factory) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def segmentations(scenes) -> list[np.ndarray]:
     """Labels [B, H, W] by the shipped Slot Attention, from two seeds."""
-    trained = inference.load(inference.PRETRAINED_SLOT_ATTENTION)
+    trained = inference.load("slot_attention/tetrominoes")
     outputs = [trained(scenes["image"], seed=seed) for seed in (0, 1)]
     return [np.asarray(output.log_masks[..., 0]).argmax(axis=1) for output in outputs]
 

@@ -95,7 +95,8 @@ def test_muon_on_meshes(tiny_config, tmp_path):
 PROGRAM = """
 import sys
 import jax
-from ocgm import main as command, cli
+from ocgm import main as command
+from ocgm.commands import cli
 jax.distributed.initialize("localhost:{port}", 2, {rank})
 cli.run(command.main)
 """

@@ -7,7 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common
+from ocgm import experiment
 from ocgm.errors import ConfigError
 from ocgm.training import objectives, optimizers
 
@@ -47,7 +47,7 @@ TRACES = {
 @pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 def test_geco_trace(trace, jit):
-    geco = objectives.build(common.geco(), image_size=64)
+    geco = objectives.build(objectives.default_config("geco"), image_size=64)
     if jit:
         geco = optax.GradientTransformationExtraArgs(geco.init, jax.jit(geco.update))
     rows = follow(geco, [float(error) for error, *_ in trace])
@@ -97,7 +97,7 @@ def test_geco_default_bounds():
 def test_geco_scales_with_the_image(side):
     """The same error per element above the goal; the step size is per nat at 64x64."""
     goal = _GOAL_64 * side**2 / 64**2
-    geco = objectives.build(common.geco(), side)
+    geco = objectives.build(objectives.default_config("geco"), side)
     (_, _, at_goal), (_, _, above) = follow(geco, [goal])[0], follow(geco, [goal + 1000.0])[0]
     np.testing.assert_allclose(at_goal, 1.0, atol=2e-6)
     np.testing.assert_allclose(np.log(above), -1e-5 * 64**2 / side**2 * 1000, rtol=1e-4)
@@ -106,11 +106,16 @@ def test_geco_scales_with_the_image(side):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (common.elbo(beta=0.25), [0.25] * 3),
-        (common.elbo(beta=0.5, warmup_steps=4), [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]),
-        (common.elbo_schedule((0, 0.25)), [0.25] * 3),
+        (objectives.default_config("elbo", beta=0.25), [0.25] * 3),
         (
-            common.elbo_schedule((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0)),
+            objectives.default_config("elbo", beta=0.5, warmup_steps=4),
+            [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5],
+        ),
+        (objectives.default_config("elbo_schedule", betas=((0, 0.25),)), [0.25] * 3),
+        (
+            objectives.default_config(
+                "elbo_schedule", betas=((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0))
+            ),
             [0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0],
         ),
     ],
@@ -127,7 +132,7 @@ def test_scheduled_beta(config, expected):
 
 @pytest.mark.parametrize("steps", [(), (1, 2), (0, 5, 5), (0, 5, 4)])
 def test_impossible_elbo_schedules(steps):
-    config = common.elbo_schedule(*((step, 0.5) for step in steps))
+    config = objectives.default_config("elbo_schedule", betas=tuple((step, 0.5) for step in steps))
     with pytest.raises(ConfigError, match=r"betas=.* the steps must begin at 0 and increase"):
         objectives.build(config, 64)
 
@@ -135,10 +140,10 @@ def test_impossible_elbo_schedules(steps):
 @pytest.mark.parametrize(
     "config",
     [
-        common.geco(),
-        common.elbo(),
-        common.elbo(0.5, 10),
-        common.elbo_schedule((0, 0.1), (5, 0.2)),
+        objectives.default_config("geco"),
+        objectives.default_config("elbo"),
+        objectives.default_config("elbo", beta=0.5, warmup_steps=10),
+        objectives.default_config("elbo_schedule", betas=((0, 0.1), (5, 0.2))),
     ],
 )
 def test_gradients_pass_through(config):
@@ -152,7 +157,7 @@ def test_gradients_pass_through(config):
 
 
 def test_error_has_no_gradient():
-    geco = objectives.build(common.geco(), 64)
+    geco = objectives.build(objectives.default_config("geco"), 64)
 
     def beta_after(error):
         return geco.update({}, geco.init({}), reconstruction_error=error)[1].beta
@@ -171,7 +176,7 @@ def test_unknown_objective():
 
 
 def optimizer(**changes):
-    config = common.genesis_v2("multi_dsprites")
+    config = experiment.default_config("genesis_v2", "multi_dsprites")
     config.optimizer.update(changes)
     return optimizers.build(config)
 
@@ -189,7 +194,7 @@ def test_optimizer_state_holds_beta():
 
 
 def test_learning_rate_schedules():
-    config = common.adam(1.0)
+    config = optimizers.default_config("adam", learning_rate=1.0)
     assert optimizers.learning_rate_schedule(config)(1000) == 1.0
     config.warmup_steps = 10
     rate = optimizers.learning_rate_schedule(config)
@@ -209,7 +214,7 @@ def test_learning_rate_schedules():
 
 
 def test_exponential_decay():
-    config = common.adam(4e-4)
+    config = optimizers.default_config("adam", learning_rate=4e-4)
     config.update(warmup_steps=10_000, decay="exponential", decay_steps=100_000)
     rate = optimizers.learning_rate_schedule(config)  # Slot Attention: warm-up and decay at once
     steps = [0, 5_000, 10_000, 100_000, 200_000]
@@ -223,7 +228,7 @@ def test_exponential_decay():
 
 
 def test_impossible_decays():
-    config = common.adam(4e-4)
+    config = optimizers.default_config("adam", learning_rate=4e-4)
     config.decay = "linear"
     with pytest.raises(ConfigError, match="decay='linear' is not 'constant'"):
         optimizers.learning_rate_schedule(config)

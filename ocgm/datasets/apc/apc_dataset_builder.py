@@ -1,4 +1,4 @@
-"""TFDS builder of APC 2016's training set, read from the unpacked archive."""
+"""TFDS builder of APC 2016's training set, from the unpacked archive."""
 
 import pathlib
 import random
@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from ocgm.datasets.builders import base, from_files, pictures
 from ocgm.datasets.builders.downloads import Download
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import progress
-
-VARIANTS = {"default": "Shelf and tote, split by scene."}
+from ocgm.datasets.builders.splits import tenths
 
 _ARCHIVE = "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"
 _FRAME = re.compile(r"frame-(\d+)\.color\.png")
@@ -27,34 +25,30 @@ _OBJECT = 255
 class Builder(from_files.FileBuilder):
     """Objects of a warehouse, one at a time, on a shelf or in a tote."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "http://apc.cs.princeton.edu"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Unpack {_ARCHIVE} into the folder, which then has training/ENVIRONMENT/OBJECT/scene-NNNN."
     )
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Shelf and tote, split by scene."}
     IMAGE_SIZES = (128, 64)
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        names = ("environment", "object", "scene", "frame")
-        factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return base.record_features(self.image_size, factors)
+    FACTORS = {
+        **dict.fromkeys(("environment", "object", "scene"), base.scene_factor("class", np.int32)),
+        "frame": base.scene_factor("number", np.int32),
+    }
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
         return (Download(url=_ARCHIVE, size=130 * 10**9, unpack=True),)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The folders of the scenes, in the order of their paths."""
+        """Return the folders of the scenes, in the order of their paths."""
         top = folder / "training" if (folder / "training").is_dir() else folder
         scenes = sorted(
             (path for path in top.glob("*/*/scene-*") if path.is_dir()), key=pathlib.Path.as_posix
         )
         if len(scenes) < len(self.SPLITS):
             raise SourceError(
-                f"{len(scenes)} folders {top}/ENVIRONMENT/OBJECT/scene-NNNN, and each of train, "
+                f"found {len(scenes)} folders {top}/ENVIRONMENT/OBJECT/scene-NNNN, but each of train, "
                 f"validation and test needs one: unpack training.zip into {folder}"
             )
         return scenes
@@ -67,13 +61,7 @@ class Builder(from_files.FileBuilder):
         scenes = list(files)
         # The shuffle of the GENESIS-V2 authors: Python's generator with seed 0.
         random.Random(0).shuffle(scenes)
-        tenth = max(1, len(scenes) // 10)
-        parts = {
-            "train": scenes[2 * tenth :],
-            "validation": scenes[:tenth],
-            "test": scenes[tenth : 2 * tenth],
-        }
-        return {split: self._records(split, part) for split, part in parts.items()}
+        return {split: self._records(split, part) for split, part in tenths(scenes).items()}
 
     def _records(self, split: str, scenes: Sequence[pathlib.Path]) -> Iterator[base.Record]:
         frames = []
@@ -115,7 +103,7 @@ class Builder(from_files.FileBuilder):
         }
 
     def _small(self, image: Image.Image, filter_: Image.Resampling) -> np.ndarray:
-        """Makes the height the stored side and cuts out the centre, as GENESIS-V2."""
+        """Resize the height to the stored side and crop the centre, as GENESIS-V2 does."""
         side = self.image_size
         width = side * _WIDTH // _HEIGHT
         left = (width - side) // 2
@@ -124,7 +112,7 @@ class Builder(from_files.FileBuilder):
 
 
 def _read_mask(path: pathlib.Path) -> Image.Image:
-    """Returns a grey picture with 1 where the mask has its largest value, 0 elsewhere."""
+    """Read a mask: 1 where it has its largest value, 0 elsewhere."""
     mask = pictures.decode(path, str(path), (_WIDTH, _HEIGHT))
     if mask.mode.startswith("I"):
         raise SourceError(f"{path} has 16 bits a pixel; the masks of the training set have 8")

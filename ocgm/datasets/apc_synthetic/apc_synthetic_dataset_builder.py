@@ -1,16 +1,15 @@
-"""TFDS builder of a look-alike of APC 2016's training set, rendered on the spot."""
+"""TFDS builder of synthetic APC 2016."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from ocgm.datasets.apc.apc_dataset_builder import Builder as Published
 from ocgm.datasets.apc_synthetic import scenes as scenes_lib
 from ocgm.datasets.apc_synthetic.objects import PRODUCTS
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.rendering import render
-
-VARIANTS = {"default": "One object, on a shelf or in a tote, drawn here."}
 
 _SCENES, _FRAMES = 4, scenes_lib.NUM_FRAMES
 
@@ -18,27 +17,20 @@ _SCENES, _FRAMES = 4, scenes_lib.NUM_FRAMES
 class Builder(generated.GeneratedBuilder):
     """Objects of a warehouse, one at a time, on a shelf or in a tote; synthetic."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
-    HOMEPAGE = "http://apc.cs.princeton.edu"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
-    IMAGE_SIZES = (128, 64)
+    HOMEPAGE = Published.HOMEPAGE
+    VARIANTS = {"default": "One object, on a shelf or in a tote, rendered."}
+    IMAGE_SIZES = Published.IMAGE_SIZES
     # Whole scenes: 2,000, 80 and 80.
     SIZES = (30_000, 1_200, 1_200)
     BLOCK = _SCENES * _FRAMES
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        whole = tfds.features.Scalar(np.int32)
-        factors = {
-            # Those of the published dataset's record, then what only we know.
-            **dict.fromkeys(("environment", "object", "scene", "frame"), whole),
-            "pose": tfds.features.Tensor(shape=(1,), dtype=np.int32),
-            "yaw": tfds.features.Tensor(shape=(1,), dtype=np.float32),
-            "position": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
-            "size": tfds.features.Tensor(shape=(1, 3), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, factors)
+    FACTORS = {
+        **Published.FACTORS,
+        # The possible poses depend on the object.
+        "pose": base.object_factor("class", 1, np.int32, scored=False),
+        "yaw": base.object_factor("number", 1, np.float32),
+        "position": base.object_factor("number", 1, np.float32, 3),
+        "size": base.object_factor("number", 1, np.float32, 3),
+    }
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         names = self.info.metadata
@@ -55,7 +47,7 @@ class Builder(generated.GeneratedBuilder):
         there = ~scenes.empty[scene]
 
         def of_object(values: np.ndarray) -> np.ndarray:
-            """Per scene [4, ...] to per image and object [60, 1, ...]; zeros in empty scenes."""
+            """Repeat values of scenes [4, ...] for images [60, 1, ...]; zeros in empty scenes."""
             return np.where(
                 there.reshape(-1, *[1] * values.ndim), values[scene][:, None], 0
             ).astype(values.dtype)

@@ -1,8 +1,8 @@
-"""The objects of the APC look-alike: made-up goods of a warehouse, each always the same.
+"""Objects of synthetic APC: invented goods of a warehouse.
 
-Their kinds and sizes are like those of the challenge's 39 products; none is a copy of one. Lengths
-are in metres; an object's frame has its origin at the middle of its bounding box, its usual front
-faces -y and z is up where it stands.
+Their kinds and sizes resemble those of the challenge's 39 products; none is a copy. Lengths are in
+metres; an object's frame has its origin at the centre of its bounding box, its front towards -y and
+z up.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """An object.
+    """Object of several parts.
 
     Attributes:
-      name: made up.
+      name: by which objects are sorted and numbered.
       size: edges of its bounding box.
-      parts: what it is made of.
-      poses: the ways in which it lies: 0 upright, 1 on its left side, 2 on its front.
+      parts: its solids.
+      poses: the poses in which it lies: 0 upright, 1 on its left side, 2 on its front.
     """
 
     name: str
@@ -53,7 +53,7 @@ _WHITE, _BLACK = (0.92, 0.92, 0.90), (0.10, 0.10, 0.11)
 
 
 def _package(name: str, x: float, y: float, z: float, print_: str, *color: float) -> Product:
-    """A box with one print on its front, the same on its other sides."""
+    """Create a box with the same print on all sides."""
     material = Material(
         color, print_, (x, z), texture_offset=(0.5, 0.5), specular=0.12, shininess=25
     )
@@ -61,14 +61,14 @@ def _package(name: str, x: float, y: float, z: float, print_: str, *color: float
 
 
 def _plain_box(name: str, x: float, y: float, z: float, lid: float, body, top) -> Product:
-    """A box of one colour with a band of another along its upper edge."""
+    """Create a box of one colour with a band of another along its upper edge."""
     low = Part(shapes.box((x, y, z - lid)), _gloss(*body), (0, 0, -lid / 2))
     high = Part(shapes.box((x, y, lid)), _gloss(*top), (0, 0, (z - lid) / 2))
     return Product(name, (x, y, z), (low, high))
 
 
 def _book(name: str, width: float, height: float, thickness: float, print_: str, *color) -> Product:
-    """A book whose covers have a print, and whose pages are seen on three sides."""
+    """Create a book with printed covers and pages visible on three sides."""
     cover = Material(
         color, print_, (width, height), texture_offset=(0.5, 0.5), specular=0.2, shininess=25
     )
@@ -83,7 +83,7 @@ def _book(name: str, width: float, height: float, thickness: float, print_: str,
 
 
 def _bottle(name: str, radius: float, height: float, cap: float, body, label, lid) -> Product:
-    """A round bottle with a shoulder, a label around it and a cap."""
+    """Create a round bottle with a shoulder, a label around it and a cap."""
     barrel = height - cap
     return Product(
         name,
@@ -101,7 +101,7 @@ def _bottle(name: str, radius: float, height: float, cap: float, body, label, li
 
 
 def _can(name: str, radius: float, height: float, body, rim) -> Product:
-    """A can whose rims and ends are metal."""
+    """Create a can whose rims and ends are metal."""
     return Product(
         name,
         (2 * radius, 2 * radius, height),
@@ -113,7 +113,7 @@ def _can(name: str, radius: float, height: float, body, rim) -> Product:
 
 
 def _rods(name: str, length: float, radius: float, colors: Sequence) -> Product:
-    """Rods of several colours side by side."""
+    """Create rods of several colours side by side."""
     place = 2 * radius * (np.arange(len(colors)) - (len(colors) - 1) / 2)
     parts = tuple(
         Part(shapes.cylinder(radius, length), _gloss(*color), (0, y, 0), _TURN_ALONG_X)
@@ -199,5 +199,5 @@ _UNSORTED = (
     _brush(),
 )
 
-# In the order of their names, by which they are numbered.
+# In the order of their numbers.
 PRODUCTS: tuple[Product, ...] = tuple(sorted(_UNSORTED, key=lambda product: product.name))

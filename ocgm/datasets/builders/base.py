@@ -1,13 +1,12 @@
 """What the TFDS builders of all datasets share: their configs, the record, and writing it."""
 
-import abc
 import dataclasses
 import errno
 import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -49,14 +48,44 @@ class SceneConfig(tfds.core.BuilderConfig):
     sprites_path: str = ""
 
 
-def standard_configs(variants: Mapping[str, str]) -> list[SceneConfig]:
-    """Returns the configs that every variant has, given its name and description."""
-    return [
-        SceneConfig(name=name, description=text, variant=name) for name, text in variants.items()
-    ]
-
-
 # ---- records
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """A quantity that is known of the objects of a scene or of the scene as a whole.
+
+    Attributes:
+      feature: its form in a record; of objects [N, ...], with zeros behind the last object.
+      of: what it describes; row i of a factor of objects is the object with label i + 1.
+      kind: "class" if values are equal or different only, as a code, an index or one of few colours;
+        "number" if their order and distance have a meaning.
+      scored: whether disentanglement is measured by it. Not so for indices, flags, and factors that follow from
+        others.
+    """
+
+    feature: tfds.features.FeatureConnector
+    of: Literal["object", "scene"]
+    kind: Literal["class", "number"]
+    scored: bool = True
+
+
+def object_factor(
+    kind: Literal["class", "number"],
+    max_objects: int,
+    dtype: type,
+    *shape: int,
+    scored: bool = True,
+) -> Factor:
+    """Return a factor of objects, an array [max_objects, *shape] of each record."""
+    feature = tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
+    return Factor(feature, "object", kind, scored)
+
+
+def scene_factor(kind: Literal["class", "number"], dtype: type, *shape: int) -> Factor:
+    """Return a factor of the scene, an array of this shape, or a scalar, of each record."""
+    tensor = tfds.features.Tensor(shape=shape, dtype=dtype)
+    return Factor(tensor if shape else tfds.features.Scalar(dtype), "scene", kind)
 
 
 def _bytes(*shape: int) -> tfds.features.Tensor:
@@ -66,7 +95,7 @@ def _bytes(*shape: int) -> tfds.features.Tensor:
 
 def record_features(
     image_size: int,
-    factors: Mapping[str, Any],
+    factors: Mapping[str, Factor],
     *,
     masks: bool = True,
     mask_size: int | None = None,
@@ -76,7 +105,7 @@ def record_features(
 
     Args:
       image_size: side of the image in pixels.
-      factors: what is known of the scene; a dict of feature connectors.
+      factors: what is known of the scene and its objects.
       masks: whether there are true masks.
       mask_size: their side in pixels, if it is not that of the image.
       background_parts: whether the background is told apart in sky, floor and walls.
@@ -84,7 +113,7 @@ def record_features(
     features: dict[str, Any] = {
         "image": _bytes(image_size, image_size, 3),
         "num_objects": tfds.features.Scalar(np.int32),
-        "factors": dict(factors),
+        "factors": {name: factor.feature for name, factor in factors.items()},
     }
     mask_size = mask_size or image_size
     if masks:
@@ -103,6 +132,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Attributes:
       HOMEPAGE: address where the dataset is described.
       VARIANTS: descriptions by name; the first is the default.
+      FACTORS: what is known of the scene and its objects, by name, if it is the same for all configs.
       PROTOCOLS: whose splits and preprocessing can be had; the first is the default. () where there is one only.
       IMAGE_SIZES: sides to which images can be resized while they are written; the first is that of
         the standard configs. () where images are stored at their native side.
@@ -110,12 +140,22 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       USES_SPRITES: whether `sprites_path` has a meaning.
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE: ClassVar[str]
     VARIANTS: ClassVar[Mapping[str, str]] = {"default": "The one variant."}
+    FACTORS: ClassVar[Mapping[str, Factor]] = {}
     PROTOCOLS: ClassVar[tuple[str, ...]] = ()
     IMAGE_SIZES: ClassVar[tuple[int, ...]] = ()
     SPLITS: ClassVar[tuple[str, ...]] = SPLITS
     USES_SPRITES: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.BUILDER_CONFIGS = [
+            SceneConfig(name=name, description=text, variant=name)
+            for name, text in cls.VARIANTS.items()
+        ]
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
         # TFDS writes TFRecord by default, which needs TensorFlow and has no random access.
@@ -211,6 +251,15 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             changes["n" + "_".join(map(str, num_examples))] = f"at most {num_examples} images"
         return changes
 
+    def _factors(self) -> dict[str, Factor]:
+        """Return what is known of the scene and its objects, by name."""
+        return dict(self.FACTORS)
+
+    @property
+    def factors(self) -> dict[str, Factor]:
+        """Factors of a record, by name."""
+        return self._factors()
+
     @property
     def image_size(self) -> int:
         """Side of the stored image in pixels, of datasets that have several."""
@@ -228,9 +277,9 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     # -- writing
 
-    @abc.abstractmethod
     def _features(self) -> tfds.features.FeaturesDict:
-        """Returns the form of a record."""
+        """Return the features of a record."""
+        return record_features(self.image_size, self.factors)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, from_files, tfrecord
 from ocgm.datasets.builders.downloads import Download
@@ -109,20 +108,20 @@ def visible(example: Example) -> np.ndarray:
 
 
 def object_factors(
-    example: Example, features: Mapping[str, tfds.features.Tensor], objects: np.ndarray
+    example: Example, factors: Mapping[str, base.Factor], objects: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns those rows of the factors that are of the objects, padded with zeros.
+    """Return the rows of factors that belong to the objects, padded with zeros.
 
     Args:
       example: factors [n, ...] of n entities.
-      features: shape and type of each factor wanted.
+      factors: those wanted.
       objects: int [m], entities that are objects.
     """
-    factors = {}
-    for name, feature in features.items():
-        factors[name] = np.zeros(feature.shape, feature.np_dtype)
-        factors[name][: len(objects)] = example[name][objects]
-    return factors
+    rows = {}
+    for name, factor in factors.items():
+        rows[name] = np.zeros(factor.feature.shape, factor.feature.np_dtype)
+        rows[name][: len(objects)] = example[name][objects]
+    return rows
 
 
 def to_bytes(color: np.ndarray) -> np.ndarray:
@@ -211,6 +210,7 @@ class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
       FILTERS: whether `record` leaves records out.
     """
 
+    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
     FOLDER: ClassVar[str]
     PARTS: ClassVar[Protocols]
     FILTERS: ClassVar[bool] = False

@@ -8,20 +8,14 @@ from ocgm.datasets.builders.multi_object import Part
 from ocgm.datasets.builders.tfrecord import Field
 from ocgm.datasets.clevr_with_masks.preprocessing import PREPROCESSING
 
-VARIANTS = {
-    "clevr6": "Scenes with 3 to 6 objects.",
-    "clevr10": "Scenes with 7 to 10 objects.",
-    "all": "All scenes, with 3 to 10 objects.",
-}
-
 _MAX_OBJECTS = 10
-# Fewest and most objects.
+# Fewest and most objects of each variant.
 NUM_OBJECTS = {"clevr6": (3, 6), "clevr10": (7, 10), "all": (3, 10)}
 
-# Numbers of scenes of the file. About half of its 100,000 scenes have up to six objects, so what
-# the EfficientMORL paper calls 50,000 training images of them is, to within a percent or two, all
-# there are but for the test images, wherever those are from. Here they are from the end: 1,500
-# scenes, of which 640 are sure to be of a variant.
+# Numbers of scenes of the file. About half of its 100,000 scenes have up to six objects, so that the
+# EfficientMORL paper's 50,000 training images of them are all of them, to within one or two percent,
+# except the test images, of unknown position. Here these are from the end: of the last 1,500 scenes,
+# at least 640 belong to each variant.
 _PARTS = {
     "efficient_morl": (
         Part("train", scanned=98_500),
@@ -37,51 +31,48 @@ _PARTS = {
 }
 
 _CODES = ("size", "material", "shape", "color")
-
-
-def _per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=(_MAX_OBJECTS, *shape), dtype=dtype)
-
-
-FACTORS = {
-    **dict.fromkeys(("x", "y", "z", "rotation"), _per_object(np.float32)),
-    "pixel_coords": _per_object(np.float32, 3),
-    **dict.fromkeys(_CODES, _per_object(np.int32)),
-    "visibility": _per_object(np.float32),
-}
-_FORM = multi_object.Form(
-    entities=1 + _MAX_OBJECTS,
-    height=240,
-    width=320,
-    factors={
-        name: Field(np.uint8 if name in _CODES else np.float32, feature.shape[1:])
-        for name, feature in FACTORS.items()
-    },
-)
+_NUMBER = base.object_factor("number", _MAX_OBJECTS, np.float32)
 
 
 class Builder(multi_object.MultiObjectBuilder):
     """Rendered solids on grey."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get clevr_with_masks_train.tfrecords from {multi_object.BUCKET}/clevr_with_masks/."
     )
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {
+        "clevr6": "Scenes with 3 to 6 objects.",
+        "clevr10": "Scenes with 7 to 10 objects.",
+        "all": "All scenes, with 3 to 10 objects.",
+    }
     PROTOCOLS = tuple(_PARTS)
     IMAGE_SIZES = (128, 96, 64)
     PARTS = _PARTS
     FOLDER = "clevr_with_masks"
     FILTERS = True
 
-    forms = {"clevr_with_masks_train.tfrecords": _FORM}
+    FACTORS = {
+        **dict.fromkeys(("x", "y", "z", "rotation"), _NUMBER),
+        "pixel_coords": base.object_factor("number", _MAX_OBJECTS, np.float32, 3, scored=False),
+        **dict.fromkeys(_CODES, base.object_factor("class", _MAX_OBJECTS, np.int32)),
+        "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
+    }
+
+    forms = {
+        "clevr_with_masks_train.tfrecords": multi_object.Form(
+            entities=1 + _MAX_OBJECTS,
+            height=240,
+            width=320,
+            factors={
+                name: Field(np.uint8 if name in _CODES else np.float32, factor.feature.shape[1:])
+                for name, factor in FACTORS.items()
+            },
+        )
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
         mask_size = len(PREPROCESSING[self.protocol].mask_pixels(self.image_size))
-        return base.record_features(self.image_size, FACTORS, mask_size=mask_size)
+        return base.record_features(self.image_size, self.factors, mask_size=mask_size)
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record | None:
         """See `MultiObjectBuilder`."""
@@ -96,5 +87,5 @@ class Builder(multi_object.MultiObjectBuilder):
             "image": how.image(form.image(example)[how.box], self.image_size),
             "masks": resizing.pick(labels, how.mask_pixels(self.image_size)),
             "num_objects": len(objects),
-            "factors": multi_object.object_factors(example, FACTORS, objects),
+            "factors": multi_object.object_factors(example, self.FACTORS, objects),
         }

@@ -1,4 +1,4 @@
-"""From CLEVR's 240x320 images to the square ones of the papers."""
+"""Conversion of CLEVR's 240x320 images to the square ones of the papers."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -12,12 +12,12 @@ _CROP_SIDE = 192
 
 
 class Preprocessing(NamedTuple):
-    """How a paper's loader crops and resizes.
+    """Cropping and resizing by a paper's loader.
 
     Attributes:
       box: rows and columns of the crop, 192x192 pixels.
-      image: resizes uint8 [192, 192, 3] to a side.
-      mask_pixels: given that side, the rows and columns of the crop that are taken of the masks.
+      image: resizes uint8 [192, 192, 3] to a side in pixels.
+      mask_pixels: maps that side to the rows, and columns, of the crop at which masks are sampled.
     """
 
     box: tuple[slice, slice]
@@ -52,7 +52,7 @@ _MIDDLE_BOX = (slice(24, 216), _COLUMNS)
 
 # By protocol.
 PREPROCESSING: Mapping[str, Preprocessing] = {
-    # Pillow's default filter, which is antialiased. Masks are scored at their own side.
+    # Pillow's default filter, which is antialiased. Masks are scored at their native side.
     "efficient_morl": Preprocessing(_LOWER_BOX, _bicubic, _all_pixels),
     # `tf.image.resize` of TensorFlow 2.
     "slot_attention": Preprocessing(_LOWER_BOX, resizing.bilinear, _centred_pixels),

@@ -1,38 +1,34 @@
-"""TFDS builder of CLEVR with masks, rendered on the spot."""
+"""TFDS builder of synthetic CLEVR with masks."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
-from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import (
-    FACTORS,
-    NUM_OBJECTS,
-    VARIANTS,
-)
+from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import NUM_OBJECTS
 from ocgm.datasets.clevr_with_masks.clevr_with_masks_dataset_builder import Builder as Published
 from ocgm.datasets.clevr_with_masks.preprocessing import PREPROCESSING
+from ocgm.datasets.clevr_with_masks_synthetic import draw as draw_lib
+from ocgm.datasets.clevr_with_masks_synthetic import images as images_lib
 from ocgm.datasets.clevr_with_masks_synthetic import scenes as scenes_lib
 
 
 class Builder(generated.GeneratedBuilder):
     """Rendered solids on grey."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = Published.HOMEPAGE
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = Published.VARIANTS
     PROTOCOLS = Published.PROTOCOLS
     IMAGE_SIZES = Published.IMAGE_SIZES
     SIZES = (20_000, 320, 320)
     BLOCK = 32
+    FACTORS = {
+        **Published.FACTORS,
+        "camera": base.scene_factor("number", np.float32, 3),
+        "lights": base.scene_factor("number", np.float32, 3, 3),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        more = {
-            "camera": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "lights": tfds.features.Tensor(shape=(3, 3), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, {**FACTORS, **more}, mask_size=self._mask_size)
+        return base.record_features(self.image_size, self.factors, mask_size=self._mask_size)
 
     @property
     def _mask_size(self) -> int:
@@ -40,28 +36,28 @@ class Builder(generated.GeneratedBuilder):
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
-        scenes = scenes_lib.draw_scenes(
+        scenes = draw_lib.draw_scenes(
             self.rng(split, index), NUM_OBJECTS[self.builder_config.variant], self.BLOCK
         )
-        # The papers' crops are drawn as such; nothing is resized.
+        # The papers' crops are rendered directly, without resizing.
         rows, columns = PREPROCESSING[self.protocol].box
         crop = (rows.start, columns.start, rows.stop - rows.start)
         return {
-            "image": scenes_lib.render_images(scenes, *crop, self.image_size),
-            "masks": scenes_lib.render_masks(scenes, *crop, self._mask_size),
+            "image": images_lib.render_images(scenes, *crop, self.image_size),
+            "masks": images_lib.render_masks(scenes, *crop, self._mask_size),
             "num_objects": scenes.num_objects,
-            "factors": _factors(scenes),
+            "factors": _factors_of(scenes),
         }
 
 
-def _factors(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
+def _factors_of(scenes: scenes_lib.Scenes) -> dict[str, np.ndarray]:
     x, y, z = np.moveaxis(scenes.position, -1, 0)
     return {
         "x": x,
         "y": y,
         "z": z,
         "rotation": scenes.rotation,
-        "pixel_coords": scenes_lib.pixel_coords(scenes),
+        "pixel_coords": images_lib.pixel_coords(scenes),
         "size": scenes.size,
         "material": scenes.material,
         "shape": scenes.shape,

@@ -11,26 +11,29 @@ from ocgm.datasets.builders.downloads import Download
 from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.sprites import sprite_scenes, sprites
 
-VARIANTS = {"default": "White sprites on black."}
+_NUMBER = base.object_factor("number", 1, np.float32)
 
 _STEM = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
 _BLOCK = 256
-_HELD_OUT = 0.05  # Part of the images in validation, and in test.
+_HELD_OUT = 0.05  # Fraction of the images in validation, and in test.
 
 
-# TFDS has a builder of this name, which goes on to be the one that `tfds.load` knows.
+# `tfds.load` keeps finding TFDS' own builder of this name.
 class Builder(from_files.FileBuilder, skip_registration=True):
     """One sprite, in all its 737,280 forms."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/dsprites-dataset"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Get {_STEM}.npz (or .hdf5, which needs h5py) from {HOMEPAGE}."
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "White sprites on black."}
+    FACTORS = {
+        "sprite": base.object_factor("class", 1, np.int32, scored=False),
+        "shape": base.object_factor("class", 1, np.int32),
+        **dict.fromkeys(("scale", "orientation", "x", "y"), _NUMBER),
+        "classes": base.object_factor("class", 1, np.int32, 5, scored=False),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return features()
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -59,31 +62,16 @@ class Builder(from_files.FileBuilder, skip_registration=True):
         return progress(single, min(count, len(index)), f"{self.info.full_name} {split}")
 
 
-def features() -> tfds.features.FeaturesDict:
-    """Returns the form of a record of one sprite."""
-    number = tfds.features.Tensor(shape=(1,), dtype=np.float32)
-    code = tfds.features.Tensor(shape=(1,), dtype=np.int32)
-    return base.record_features(
-        sprites.IMAGE_SIZE,
-        {
-            "sprite": code,
-            "shape": code,
-            **dict.fromkeys(("scale", "orientation", "x", "y"), number),
-            "classes": tfds.features.Tensor(shape=(1, 5), dtype=np.int32),
-        },
-    )
-
-
 def sprite_indices() -> dict[str, np.ndarray]:
-    """Returns the positions in the dSprites file of the images of each split, in order."""
+    """Return the positions in the dSprites file of the images of each split, in order."""
     held_out = round(_HELD_OUT * sprites.NUM_SPRITES)
     test, validation, train = np.split(_shuffled(sprites.NUM_SPRITES), [held_out, 2 * held_out])
     return {"train": train, "validation": validation, "test": test}
 
 
 def _shuffled(count: int) -> np.ndarray:
-    """Returns 0 to count - 1 in an order that is the same for ever."""
-    # Not NumPy's generators, which may change: a good mixer of bits (splitmix64), and sorting.
+    """Return 0 to count - 1 in an order that never changes."""
+    # NumPy's generators may change; sort by a hash (splitmix64) instead.
     bits = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
@@ -91,7 +79,7 @@ def _shuffled(count: int) -> np.ndarray:
 
 
 def records(index: np.ndarray, draw: sprite_scenes.DrawSprites) -> base.Records:
-    """Returns the records of dSprites images, a dict of arrays [N, ...]."""
+    """Return the records of dSprites images, a dict of arrays [N, ...]."""
     masks = draw(index).astype(np.uint8)
     factors = sprites.factors_from_index(index)._asdict()
     return {

@@ -1,4 +1,4 @@
-"""TFDS builder of dSprites, drawn from formulas."""
+"""TFDS builder of synthetic dSprites, drawn from formulas."""
 
 import functools
 
@@ -7,25 +7,20 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.dsprites import dsprites_dataset_builder as published
-from ocgm.datasets.sprites import sprite_scenes
-
-VARIANTS = {"default": "White sprites on black, drawn here."}
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 
 class Builder(generated.GeneratedBuilder):
     """One sprite, in all its 737,280 forms; synthetic."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
-    # All there are: nine tenths, a twentieth and a twentieth.
-    SIZES = (663_552, 36_864, 36_864)
+    VARIANTS = {"default": "White sprites on black, drawn from formulas."}
+    FACTORS = published.Builder.FACTORS
+    SIZES = (663_552, 36_864, 36_864)  # All images.
     ENDLESS = False
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return published.features()
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
 
     @functools.cached_property
     def _indices(self) -> dict[str, np.ndarray]:

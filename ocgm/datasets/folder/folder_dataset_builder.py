@@ -1,4 +1,4 @@
-"""TFDS builder of the user's own pictures."""
+"""TFDS builder of the user's own images."""
 
 import dataclasses
 import hashlib
@@ -24,23 +24,21 @@ _SMALLEST, _LARGEST = 8, 1024
 
 @dataclasses.dataclass(eq=False)
 class FolderConfig(base.SceneConfig):
-    """One folder.
+    """Config of one folder.
 
     Attributes:
-      has_masks: whether it has masks, if it is not on disk yet; else the dataset itself says so.
+      has_masks: whether the folder has masks; ignored once the dataset is prepared.
     """
 
     has_masks: bool = False
 
 
 class Builder(from_files.FileBuilder):
-    """Pictures in a folder, with or without masks. A variant is the name given to a folder."""
+    """Images in a folder, with or without masks. A variant is the name given to a folder."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://www.tensorflow.org/datasets"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Name a folder with at least three pictures ({', '.join(folder_lib.SUFFIXES)})."
+        f"Name a folder with at least three images ({', '.join(folder_lib.SUFFIXES)})."
     )
     VARIANTS = {}
     IMAGE_SIZES = (64,)
@@ -54,11 +52,11 @@ class Builder(from_files.FileBuilder):
     @classmethod
     def _variant(cls, data_config: ConfigDict) -> str:
         if data_config.variant:
-            # No '_', which is in front of what differs from the standard form.
+            # '_' separates the variant from other settings in the name of the config.
             if not re.fullmatch(r"[A-Za-z0-9-]+", data_config.variant):
                 raise UserError(
-                    f"variant='{data_config.variant}', but the name of a folder of pictures is "
-                    "made of letters, digits and '-'"
+                    f"variant='{data_config.variant}', but the name of a folder of images may have "
+                    "only letters, digits and '-'"
                 )
             return data_config.variant
         path = storage.source_dir(data_config).resolve()
@@ -69,30 +67,33 @@ class Builder(from_files.FileBuilder):
     def _stored_size(cls, data_config: ConfigDict) -> int:
         if not _SMALLEST <= data_config.image_size <= _LARGEST:
             raise UserError(
-                f"image_size={data_config.image_size}, but a folder of pictures has {_SMALLEST} to "
-                f"{_LARGEST}"
+                f"image_size={data_config.image_size}, but it must be {_SMALLEST} to {_LARGEST} for a "
+                "folder of images"
             )
         return data_config.image_size
 
     def _features(self) -> tfds.features.FeaturesDict:
         if (self.data_path / "features.json").exists():
             return tfds.features.FeaturesDict.from_config(self.data_path)
-        factors = {"file": tfds.features.Text()}
-        return base.record_features(self.image_size, factors, masks=self.builder_config.has_masks)
+        has_masks = self.builder_config.has_masks
+        return base.record_features(self.image_size, self.factors, masks=has_masks)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {"file": base.Factor(tfds.features.Text(), "scene", "class")}
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The folder itself."""
+        """Return the folder itself."""
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}")
         return [folder]
 
     def check_unchanged(self, folder: pathlib.Path) -> None:
-        """See `FileBuilder`; a folder that is no longer there counts as unchanged."""
+        """See `FileBuilder`; a folder that no longer exists counts as unchanged."""
         before = self.info.metadata["source"]
         if folder.is_dir() and (now := contents_lib.scan(folder).fingerprint) != before:
             raise SourceError(
-                f"{folder} is not what {self.info.full_name} was made of ({before}; now {now}): "
-                f"delete {self.data_path} to make it anew, or choose a name for the new pictures "
+                f"{folder} has changed since {self.info.full_name} was prepared ({before}; now {now}): "
+                f"delete {self.data_path} to prepare it again, or choose a name for the new images "
                 "with --config.data.variant"
             )
 
@@ -103,7 +104,7 @@ class Builder(from_files.FileBuilder):
         parts = contents_lib.split_images(folder, contents.images)
         if contents.num_ignored:
             print(
-                f"{contents.num_ignored} files in {folder} are no pictures: left out",
+                f"Ignored {contents.num_ignored} files in {folder} that are not images",
                 file=sys.stderr,
             )
         self.info.metadata["source"] = contents.fingerprint
@@ -130,7 +131,7 @@ class Builder(from_files.FileBuilder):
         record = {
             "image": pixels,
             "num_objects": 0,
-            # Bytes, for a file may be called what is not UTF-8.
+            # Bytes, as names of files may not be valid UTF-8.
             "factors": {"file": os.fsencode(image)},
         }
         if self.builder_config.has_masks:

@@ -1,4 +1,4 @@
-"""TFDS builder of GQN's rooms_ring_camera, read from the published TFRecord files."""
+"""TFDS builder of GQN's rooms_ring_camera, from the published TFRecord files."""
 
 import itertools
 import pathlib
@@ -14,7 +14,6 @@ from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.builders.resizing import nearest_pixels, pick
 from ocgm.datasets.builders.tfrecord import Field, read_examples
 
-VARIANTS = {"default": "Rooms of rooms_ring_camera, from the files that are there."}
 NUM_VIEWS = 10
 # A camera: x, y, z, yaw, pitch.
 CAMERA_SIZE = 5
@@ -26,10 +25,10 @@ _FIELDS = {
 }
 _TRAIN_FILE = re.compile(r"(\d{4})-of-2160\.tfrecord")
 _TEST_FILE = re.compile(r"(\d{3})-of-240\.tfrecord")
-# GENESIS validates on the last sixtieth of the training files: from this number on.
+# GENESIS validates on the last sixtieth of the training files, from this number on.
 _FIRST_VALIDATION_FILE = 2125
 _SCENES_PER_FILE = 5000
-# What there should be at least one of, for messages.
+# Files of each split, at least one of which is needed.
 _NEEDED = {
     "train": "train/0001-of-2160.tfrecord to train/2124-of-2160.tfrecord",
     "validation": "train/2125-of-2160.tfrecord to train/2160-of-2160.tfrecord",
@@ -40,27 +39,24 @@ _NEEDED = {
 class Builder(from_files.FileBuilder):
     """Rooms with one to three objects, ten views each."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/gqn-datasets"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put files of gs://gqn-dataset/rooms_ring_camera into the folder, at least one of each of "
         f"{', '.join(_NEEDED.values())}."
     )
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Rooms of rooms_ring_camera, from the files that are present."}
     IMAGE_SIZES = (64, 32)
+    FACTORS = {
+        "scene": base.scene_factor("class", np.int32),
+        "view": base.scene_factor("class", np.int32),
+        "camera": base.scene_factor("number", np.float32, CAMERA_SIZE),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        factors = {
-            "scene": tfds.features.Scalar(np.int32),
-            "view": tfds.features.Scalar(np.int32),
-            "camera": tfds.features.Tensor(shape=(CAMERA_SIZE,), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, self.factors, masks=False)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The files of all splits, by number."""
+        """Return the files of all splits, by number."""
         top = folder / "rooms_ring_camera"
         top = top if top.is_dir() else folder
         files = [file for part in ("train", "test") for file in sorted((top / part).glob("*"))]
@@ -90,7 +86,7 @@ class Builder(from_files.FileBuilder):
 
     def _read_file(self, file: pathlib.Path, scenes: Iterator[int]) -> Iterator[base.Record]:
         examples = read_examples(file, _FIELDS, compressed=False, on_corrupt=self.on_corrupt)
-        # Damaged records have a number too, so that a number always means the same scene.
+        # Corrupt records are numbered too, so that numbers do not depend on them.
         for index, (example, scene) in enumerate(zip(examples, scenes, strict=False)):
             if example is None:
                 continue
@@ -113,7 +109,7 @@ class Builder(from_files.FileBuilder):
 
 
 def _split_of(file: pathlib.Path) -> str:
-    """Which split a file belongs to; '' for files of something else."""
+    """Return the split of a file, or '' for other files."""
     if file.parent.name == "test":
         return "test" if _TEST_FILE.fullmatch(file.name) else ""
     match = _TRAIN_FILE.fullmatch(file.name)

@@ -1,7 +1,6 @@
-"""TFDS builder of a look-alike of GQN's rooms_ring_camera, rendered on the spot."""
+"""TFDS builder of synthetic GQN rooms_ring_camera."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.builders.resizing import nearest
@@ -9,41 +8,29 @@ from ocgm.datasets.gqn import gqn_dataset_builder as published
 from ocgm.datasets.gqn_synthetic import rooms as rooms_lib
 from ocgm.datasets.rendering import render, stack_scenes
 
-VARIANTS = {"default": "Rooms with one to three objects."}
+_VECTOR = base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32, 3)
 
 
 class Builder(generated.GeneratedBuilder):
     """Rooms with one to three objects, ten views each."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Rooms with one to three objects."}
     IMAGE_SIZES = published.Builder.IMAGE_SIZES
     SIZES = (50_000, 1_000, 1_000)
-    # Two rooms.
-    BLOCK = 2 * published.NUM_VIEWS
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-            return tfds.features.Tensor(shape=(rooms_lib.MAX_OBJECTS, *shape), dtype=dtype)
-
-        factors = {
-            "scene": tfds.features.Scalar(np.int32),
-            "view": tfds.features.Scalar(np.int32),
-            "camera": tfds.features.Tensor(shape=(published.CAMERA_SIZE,), dtype=np.float32),
-            "shape": per_object(np.int32),
-            "size": per_object(np.float32, 3),
-            "yaw": per_object(np.float32),
-            "position": per_object(np.float32, 3),
-            "color": per_object(np.float32, 3),
-            "wall": tfds.features.Scalar(np.int32),
-            "floor": tfds.features.Scalar(np.int32),
-            "lamp": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "target": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, factors)
+    BLOCK = 2 * published.NUM_VIEWS  # Two rooms.
+    FACTORS = {
+        **published.Builder.FACTORS,
+        "shape": base.object_factor("class", rooms_lib.MAX_OBJECTS, np.int32),
+        "size": _VECTOR,
+        "yaw": base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32),
+        "position": _VECTOR,
+        "color": _VECTOR,
+        "wall": base.scene_factor("class", np.int32),
+        "floor": base.scene_factor("class", np.int32),
+        "lamp": base.scene_factor("number", np.float32, 3),
+        "target": base.scene_factor("number", np.float32, 3),
+    }
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
@@ -57,11 +44,11 @@ class Builder(generated.GeneratedBuilder):
             rooms_lib.scene(objects[i], rooms, i, camera)
             for i, camera in zip(room, cameras, strict=True)
         ]
-        pictures = render(stack_scenes(scenes), rooms_lib.SIDE, rooms_lib.SIDE)
+        rendered = render(stack_scenes(scenes), rooms_lib.SIDE, rooms_lib.SIDE)
         factors = {name: values[room] for name, values in vars(rooms).items()}
         return {
-            "image": nearest(np.asarray(pictures.image), self.image_size),
-            "masks": nearest(np.asarray(pictures.labels), self.image_size),
+            "image": nearest(np.asarray(rendered.image), self.image_size),
+            "masks": nearest(np.asarray(rendered.labels), self.image_size),
             "num_objects": factors.pop("num_objects"),
             "factors": {
                 **factors,

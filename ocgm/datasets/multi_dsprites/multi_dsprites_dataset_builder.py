@@ -1,4 +1,4 @@
-"""TFDS builder of Multi-dSprites as in the GENESIS paper, rendered on the spot."""
+"""TFDS builder of Multi-dSprites as in the GENESIS paper."""
 
 import functools
 
@@ -6,13 +6,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.multi_dsprites import scenes as scenes_lib
-from ocgm.datasets.sprites import sprite_scenes
-
-VARIANTS = {
-    "plain": "Colours are independent.",
-    "unique": "All colours of an image differ.",
-    "vivid": "All colours differ, their channels are off or full, on mid-grey; not of the paper.",
-}
+from ocgm.datasets.sprites import sprite_scenes, sprites
 
 
 class Builder(generated.GeneratedBuilder):
@@ -21,14 +15,21 @@ class Builder(generated.GeneratedBuilder):
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
     HOMEPAGE = "https://arxiv.org/abs/1907.13052"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {
+        "plain": "Colours are independent.",
+        "unique": "All colours of an image differ.",
+        "vivid": "All colours differ, with channels of 0 or 255, on mid-grey; not in the paper.",
+    }
     SIZES = tuple(scenes_lib.SPLIT_SIZES.values())
-    ENDLESS = False  # The authors' scenes are one sequence of draws.
+    ENDLESS = False  # The authors' scenes are one sequence of random draws.
     USES_SPRITES = True
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return sprite_scenes.features(scenes_lib.MAX_OBJECTS)
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        color = "class" if self.builder_config.variant == "vivid" else "number"
+        return sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
 
     @functools.cached_property
     def _scenes(self) -> dict[str, sprite_scenes.Scenes]:

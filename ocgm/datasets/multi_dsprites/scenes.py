@@ -1,4 +1,4 @@
-"""Scenes of the GENESIS paper's Multi-dSprites: what is drawn where."""
+"""Random choices of the GENESIS paper's Multi-dSprites."""
 
 import collections
 import random
@@ -15,21 +15,21 @@ SPLIT_SIZES = {"train": 50_000, "validation": 10_000, "test": 10_000}
 _LEVELS = (0, 63, 127, 191, 255)
 _VIVID_LEVELS = (0, 255)
 _VIVID_BACKGROUND = (127, 127, 127)
-# Seed of the stream of a variant; plain and unique are one stream.
+# Seeds of the random streams; plain and unique share one.
 _SEEDS = {"plain": 0, "unique": 0, "vivid": 1}
 
 
 def draw_scenes(variant: str, num_examples: tuple[int, int, int]) -> dict[str, Scenes]:
-    """Makes the random choices of the GENESIS paper's Multi-dSprites.
+    """Draw the scenes of all splits.
 
-    One stream of Python's generator, seeded with 0, gives train, validation and test of the plain
-    variant and then those of the unique one; `vivid` has a stream of its own. All of it is drawn even
-    where fewer scenes are kept, so the first n scenes of a split are the same at any size.
+    One stream of Python's generator, seeded with 0, yields train, validation and test of the plain
+    variant, then those of the unique one; `vivid` has its own stream. The whole stream is drawn even
+    if fewer scenes are kept, so that the first n scenes of a split are the same at any size.
 
     Args:
-      variant: "plain"; "unique", all colours of an image, background included, differ; or "vivid", which
-        is ours: unique colours whose channels are off or full, on mid-grey.
-      num_examples: scenes to keep of train, validation and test.
+      variant: "plain"; "unique", all colours of an image, including the background's, differ; or "vivid",
+        our addition: unique colours with channels of 0 or 255, on mid-grey.
+      num_examples: number of scenes to keep of train, validation and test.
 
     Returns:
       Scenes by split name.
@@ -48,7 +48,7 @@ def draw_scenes(variant: str, num_examples: tuple[int, int, int]) -> dict[str, S
 
 
 def _draw(rng: random.Random, count: int, variant: str) -> Iterator[tuple]:
-    """Yields (background, [(sprite, color), ...]) of each scene."""
+    """Yield (background, [(sprite, color), ...]) of each scene."""
     levels = _VIVID_LEVELS if variant == "vivid" else _LEVELS
 
     def color() -> tuple[int, int, int]:

@@ -6,45 +6,24 @@ import tensorflow_datasets as tfds
 from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.builders.tfrecord import Field
 
-VARIANTS = {
-    "colored_on_grayscale": "2 to 5 sprites of random colours on grey.",
-    "binarized": "2 or 3 white sprites on black.",
-    "colored_on_colored": "1 to 4 sprites, they and the background of any colour.",
-}
-
 _SIDE = 64
 _MAX_SPRITES = 5
-# What the variants differ in: number of entities, and of channels.
+# Numbers of entities and of channels of the variants.
 _ENTITIES = {"colored_on_grayscale": 6, "binarized": 4, "colored_on_colored": 5}
 _CHANNELS = {"colored_on_grayscale": 3, "binarized": 1, "colored_on_colored": 3}
-
-
-def _per_sprite(dtype: type, *shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=(_MAX_SPRITES, *shape), dtype=dtype)
-
-
-_FACTORS = {
-    "shape": _per_sprite(np.int32),
-    "scale": _per_sprite(np.float32),
-    "orientation": _per_sprite(np.float32),
-    "x": _per_sprite(np.float32),
-    "y": _per_sprite(np.float32),
-    "color": _per_sprite(np.uint8, 3),
-    "visibility": _per_sprite(np.float32),
-}
 
 
 class Builder(multi_object.MultiObjectBuilder):
     """Up to five flat dSprites, later ones in front of earlier ones."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get multi_dsprites_VARIANT.tfrecords from {multi_object.BUCKET}/multi_dsprites/."
     )
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {
+        "colored_on_grayscale": "2 to 5 sprites of random colours on grey.",
+        "binarized": "2 or 3 white sprites on black.",
+        "colored_on_colored": "1 to 4 sprites; sprites and background of any colour.",
+    }
     PROTOCOLS = tuple(multi_object.SPRITE_PROTOCOLS)
     PARTS = multi_object.SPRITE_PROTOCOLS
     FOLDER = "multi_dsprites"
@@ -53,7 +32,6 @@ class Builder(multi_object.MultiObjectBuilder):
     def forms(self) -> dict[str, multi_object.Form]:
         """See `MultiObjectBuilder`."""
         variant = self.builder_config.variant
-        numbers = [name for name in _FACTORS if name != "color"]
         form = multi_object.Form(
             entities=_ENTITIES[variant],
             height=_SIDE,
@@ -61,15 +39,31 @@ class Builder(multi_object.MultiObjectBuilder):
             channels=_CHANNELS[variant],
             planes_last=True,
             factors={
-                **dict.fromkeys(numbers, Field(np.float32, ())),
+                **dict.fromkeys(self._factors_of_sprites(), Field(np.float32, ())),
                 "color": Field(np.float32, (_CHANNELS[variant],)),
             },
         )
         return {f"multi_dsprites_{variant}.tfrecords": form}
 
     def _features(self) -> tfds.features.FeaturesDict:
-        background = tfds.features.Tensor(shape=(3,), dtype=np.uint8)
-        return base.record_features(_SIDE, {**_FACTORS, "background_color": background})
+        return base.record_features(_SIDE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        background = base.scene_factor(self._color_kind, np.uint8, 3)
+        return {**self._factors_of_sprites(), "background_color": background}
+
+    def _factors_of_sprites(self) -> dict[str, base.Factor]:
+        number = base.object_factor("number", _MAX_SPRITES, np.float32)
+        return {
+            "shape": base.object_factor("class", _MAX_SPRITES, np.int32),
+            **dict.fromkeys(("scale", "orientation", "x", "y"), number),
+            "color": base.object_factor(self._color_kind, _MAX_SPRITES, np.uint8, 3),
+            "visibility": base.object_factor("class", _MAX_SPRITES, np.float32, scored=False),
+        }
+
+    @property
+    def _color_kind(self) -> str:
+        return "class" if self.builder_config.variant == "binarized" else "number"
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:
         """See `MultiObjectBuilder`."""
@@ -81,7 +75,9 @@ class Builder(multi_object.MultiObjectBuilder):
             "masks": multi_object.label_map(entities, sprites),
             "num_objects": len(sprites),
             "factors": {
-                **multi_object.object_factors(example | {"color": colors}, _FACTORS, sprites),
+                **multi_object.object_factors(
+                    example | {"color": colors}, self._factors_of_sprites(), sprites
+                ),
                 "background_color": colors[0],
             },
         }

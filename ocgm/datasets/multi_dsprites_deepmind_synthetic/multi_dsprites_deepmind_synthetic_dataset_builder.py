@@ -1,4 +1,4 @@
-"""TFDS builder of Multi-dSprites as in DeepMind's multi-object datasets, rendered on the spot."""
+"""TFDS builder of synthetic Multi-dSprites as published by DeepMind."""
 
 import dataclasses
 import functools
@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
+from ocgm.datasets.multi_dsprites_deepmind.multi_dsprites_deepmind_dataset_builder import (
+    Builder as Published,
+)
 from ocgm.datasets.multi_dsprites_deepmind_synthetic import scenes as scenes_lib
 from ocgm.datasets.multi_dsprites_deepmind_synthetic import textures as textures_lib
 from ocgm.datasets.sprites import sprite_scenes, sprites
-
-VARIANTS = {name: variant.description for name, variant in scenes_lib.VARIANTS.items()}
 
 
 class Builder(generated.GeneratedBuilder):
@@ -19,16 +20,23 @@ class Builder(generated.GeneratedBuilder):
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
-    # Train and test as in the EfficientMORL paper; validation is as large as test.
+    HOMEPAGE = Published.HOMEPAGE
+    VARIANTS = {name: variant.description for name, variant in scenes_lib.VARIANTS.items()}
+    # Train and test are as in the EfficientMORL paper; validation is as large as test.
     SIZES = (60_000, 320, 320)
     USES_SPRITES = True
 
     def _features(self) -> tfds.features.FeaturesDict:
-        more = {"texture": _texture_features()} if self.builder_config.variant == "textured" else {}
-        return sprite_scenes.features(scenes_lib.MAX_OBJECTS, **more)
+        return base.record_features(sprites.IMAGE_SIZE, self.factors)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        variant = self.builder_config.variant
+        color = "class" if variant == "binarized" else "number"
+        factors = sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
+        if variant == "textured":
+            # The first row is the background.
+            factors["texture"] = base.Factor(_texture_features(), "scene", "number")
+        return factors
 
     @functools.cached_property
     def _draw(self) -> sprite_scenes.DrawSprites:
@@ -40,7 +48,7 @@ class Builder(generated.GeneratedBuilder):
         scenes = scenes_lib.draw_scenes(rng, variant, self.BLOCK)
         records = sprite_scenes.records(scenes, self._draw)
         factors = records["factors"]
-        # Padding has no shape, but its angle is 0 and stays so.
+        # Padding has shape -1 here; its angle is 0 and remains 0.
         factors["orientation"] = sprites.reduced_orientation(
             factors["shape"] - 1, factors["orientation"]
         )
@@ -51,14 +59,16 @@ class Builder(generated.GeneratedBuilder):
         return records
 
 
-def _texture_features() -> dict[str, tfds.features.Tensor]:
+def _texture_features() -> tfds.features.FeaturesDict:
     def per_entity(dtype: type, *shape: int) -> tfds.features.Tensor:
         return tfds.features.Tensor(shape=(1 + scenes_lib.MAX_OBJECTS, *shape), dtype=dtype)
 
-    return {
-        "pattern": per_entity(np.int32),
-        "period": per_entity(np.float32),
-        "angle": per_entity(np.float32),
-        "phase": per_entity(np.float32, 2),
-        "color": per_entity(np.uint8, textures_lib.NUM_COLORS, 3),
-    }
+    return tfds.features.FeaturesDict(
+        {
+            "pattern": per_entity(np.int32),
+            "period": per_entity(np.float32),
+            "angle": per_entity(np.float32),
+            "phase": per_entity(np.float32, 2),
+            "color": per_entity(np.uint8, textures_lib.NUM_COLORS, 3),
+        }
+    )

@@ -1,10 +1,11 @@
-"""Scenes of DeepMind's Multi-dSprites: what is drawn where."""
+"""Random choices of synthetic Multi-dSprites as published by DeepMind."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from ocgm.datasets.builders.colors import hsv_to_rgb
 from ocgm.datasets.builders.generated import uniform_integers
 from ocgm.datasets.builders.multi_object import to_bytes
 from ocgm.datasets.sprites import sprites
@@ -14,13 +15,13 @@ MAX_OBJECTS = 5
 
 
 class Variant(NamedTuple):
-    """What scenes of a variant are made of.
+    """Distribution of the scenes of a variant.
 
     Attributes:
-      description: for people.
+      description: one sentence.
       num_objects: fewest and most sprites.
-      draw_colors: gives the colours of the backgrounds, float [N, 3], and of the sprites, float
-        [N, 5, 3]; RGB in [0, 1].
+      draw_colors: draws the RGB colours in [0, 1] of the backgrounds, float [N, 3], and of the
+        sprites, float [N, 5, 3].
     """
 
     description: str
@@ -31,7 +32,7 @@ class Variant(NamedTuple):
 def _hsv_on_grey(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     hue, saturation, value = np.moveaxis(rng.random((count, MAX_OBJECTS, 3)), -1, 0)
     grey = rng.random((count, 1))
-    # The published sprites have saturations of 0.50 to 0.96 and values of 0.51 to 1.
+    # Published sprites have saturations of 0.50 to 0.96 and values of 0.51 to 1.
     colors = hsv_to_rgb(hue, 0.5 + saturation / 2, 0.5 + value / 2)
     return np.repeat(grey, 3, axis=-1), colors
 
@@ -42,11 +43,11 @@ def _rgb_on_rgb(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.nd
 
 
 def _white_on_black(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    del rng  # Nothing is random here.
+    del rng  # The colours are not random.
     return np.zeros((count, 3)), np.ones((count, MAX_OBJECTS, 3))
 
 
-# The numbers of sprites and the kinds of colours are those of the published files.
+# Numbers of sprites and kinds of colours are those of the published files.
 VARIANTS = {
     "colored_on_grayscale": Variant("Colours of random hue on grey.", (2, 5), _hsv_on_grey),
     "binarized": Variant("White on black.", (2, 3), _white_on_black),
@@ -56,12 +57,12 @@ VARIANTS = {
 
 
 def draw_scenes(rng: np.random.Generator, variant: str, count: int) -> Scenes:
-    """Draws scenes.
+    """Draw scenes.
 
-    DeepMind published no generator. The number of sprites is uniform over the range in the
-    published files, and a sprite is any image of dSprites. Colours are uniform: any RGB, any grey,
-    or any hue with a saturation and a value of at least 0.5, which is what one sees in the files.
-    A channel is floor(255 c), as in the files.
+    DeepMind published no generator. The number of sprites is uniform over the range in the published
+    files, and a sprite is any image of dSprites. Colours are uniform: any RGB, any grey, or any hue
+    with a saturation and a value of at least 0.5, as in the files. A channel is floor(255 c), as in
+    the files.
 
     Args:
       rng: source of randomness.
@@ -79,11 +80,3 @@ def draw_scenes(rng: np.random.Generator, variant: str, count: int) -> Scenes:
         sprite=np.where(present, sprite, -1),
         color=np.where(present[..., None], to_bytes(color), 0).astype(np.uint8),
     )
-
-
-def hsv_to_rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Converts colours; all numbers are in [0, 1], and the result has a new last axis of 3."""
-    # Each channel is a trapezoid over the circle of hues, a third of a turn from the next one.
-    sixth = (np.array([5, 3, 1]) + 6 * hue[..., None]) % 6
-    away = np.clip(np.minimum(sixth, 4 - sixth), 0, 1)
-    return value[..., None] * (1 - saturation[..., None] * away)

@@ -1,9 +1,9 @@
-"""Textures of the variant `textured`, which is ocgm's own design.
+"""Textures of the variant `textured`, which is our own design.
 
 The EfficientMORL paper (appendix B.1) uses a Multi-dSprites with a uniform simple texture as
 background and multi-coloured, patterned sprites, but neither its data nor its generator were
 released. Here every entity has a texture of three colours: a sprite's three are independent, the
-background's are three shades of one colour. So a colour does not tell what belongs together.
+background's are three shades of one colour. Pixels cannot be grouped by colour alone.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from ocgm.datasets.builders.generated import uniform_integers
 PATTERNS = ("stripes", "checks", "dots")
 NUM_COLORS = 3
 
-# Periods in pixels: a sprite, 9 pixels or more across, shows more than one colour.
+# Periods in pixels: sprites, at least 9 pixels across, have more than one colour.
 _SHORTEST, _LONGEST = 3, 6
 _BACKGROUND_SHADES = (1.0, 0.8, 0.6)
 _DOT_RADIUS = 0.4
@@ -25,14 +25,13 @@ _DOT_RADIUS = 0.4
 class Textures:
     """Textures of N scenes of E entities, the background first.
 
-    A texture is a grid of square cells. Columns of cells have one colour in turn ('stripes'), or
-    diagonals have ('checks'), or the cells hold discs of the last two colours on the first one
-    ('dots').
+    A texture is a grid of square cells. Columns ('stripes') or diagonals ('checks') of cells have
+    the three colours in turn, or cells contain discs of the last two colours on the first ('dots').
 
     Attributes:
       pattern: int32 [N, E], index in `PATTERNS`.
       period: float32 [N, E], side of a cell in pixels.
-      angle: float32 [N, E], radians by which the grid is turned, clockwise on the screen.
+      angle: float32 [N, E], rotation of the grid in radians, clockwise on the screen.
       phase: float32 [N, E, 2], shift of the grid in cells, along its two axes.
       color: uint8 [N, E, 3, 3], RGB of the three colours.
     """
@@ -45,14 +44,14 @@ class Textures:
 
 
 def draw_textures(rng: np.random.Generator, palette: np.ndarray) -> Textures:
-    """Draws textures, everything uniform.
+    """Draw textures, with uniform distributions.
 
     Args:
       rng: source of randomness.
       palette: uint8 [N, E, 3], the first colour of each texture.
     """
     shape = palette.shape[:2]
-    # Single precision from the start: the stored textures are exactly those in the image.
+    # In single precision, as stored, so that records describe their images exactly.
     period, angle, *phase = np.moveaxis(rng.random((*shape, 4)).astype(np.float32), -1, 0)
     color = uniform_integers(rng, 256, (*shape, NUM_COLORS, 3)).astype(np.uint8)
     color[:, :, 0] = palette
@@ -67,14 +66,14 @@ def draw_textures(rng: np.random.Generator, palette: np.ndarray) -> Textures:
 
 
 def paint(masks: np.ndarray, textures: Textures) -> np.ndarray:
-    """Fills label maps uint8 [N, H, W] with the textures; returns uint8 [N, H, W, 3]."""
+    """Fill label maps, uint8 [N, H, W], with textures, uint8 [N, H, W, 3]."""
     scenes, entities = textures.pattern.shape
     entity = masks + entities * np.arange(scenes)[:, None, None]
 
     def of_pixels(values: np.ndarray) -> np.ndarray:  # [N, E] -> [N, H, W]
         return values.ravel()[entity]
 
-    # One affine map of pixel centres into the grid for each entity.
+    # Each entity has an affine map from pixel centres to the grid.
     angle, period = textures.angle.astype(np.float64), textures.period
     along, across = of_pixels(np.cos(angle) / period), of_pixels(np.sin(angle) / period)
     row, column = np.indices(masks.shape[1:]) + 0.5
@@ -90,7 +89,7 @@ def paint(masks: np.ndarray, textures: Textures) -> np.ndarray:
 
 
 def _stripes(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    del v  # A stripe goes on for ever.
+    del v  # A stripe is the same along its length.
     return np.floor(u).astype(np.int16) % NUM_COLORS
 
 

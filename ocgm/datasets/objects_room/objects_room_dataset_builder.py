@@ -9,24 +9,18 @@ import tensorflow_datasets as tfds
 from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.objects_room import backgrounds
 
-VARIANTS = {"default": "Rooms with up to three objects; three more test sets."}
-
 _SIDE = 64
-# Planes of the files by split; the first one has train, validation and test.
+# Number of planes in the file of each split; the first file has train, validation and test.
 _ENTITIES = {"train": 7, "test_empty_room": 4, "test_six_objects": 10, "test_identical_color": 10}
 
 
 class Builder(multi_object.MultiObjectBuilder):
     """Rooms with objects, and test sets with none, with six and with four to six of one colour."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get the four files objects_room_*.tfrecords from {multi_object.BUCKET}/objects_room/."
     )
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Rooms with up to three objects; three more test sets."}
     SPLITS = (*base.SPLITS, *(split for split in _ENTITIES if split != "train"))
     PARTS = {"": multi_object.GENESIS}
     FOLDER = "objects_room"
@@ -37,7 +31,10 @@ class Builder(multi_object.MultiObjectBuilder):
     }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(_SIDE, {}, background_parts=True)
+        return base.record_features(_SIDE, self.factors, background_parts=True)
+
+    def _factors(self) -> dict[str, base.Factor]:
+        return {}
 
     def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""

@@ -1,53 +1,47 @@
-"""TFDS builder of Objects Room, rendered on the spot."""
+"""TFDS builder of synthetic Objects Room."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
-from ocgm.datasets.objects_room.objects_room_dataset_builder import VARIANTS
 from ocgm.datasets.objects_room.objects_room_dataset_builder import Builder as Published
+from ocgm.datasets.objects_room_synthetic import images as images_lib
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
-
-
-def _tensor(dtype: type, *shape: int) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=dtype)
-
+from ocgm.datasets.rendering import room
 
 _MAX_OBJECTS = scenes_lib.MAX_OBJECTS
-_FACTORS = {
-    "shape": _tensor(np.int32, _MAX_OBJECTS),
-    "size": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "position": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "rotation": _tensor(np.float32, _MAX_OBJECTS),
-    "color": _tensor(np.float32, _MAX_OBJECTS, 3),
-    "visibility": _tensor(np.float32, _MAX_OBJECTS),
-    "floor_color": _tensor(np.float32, 3),
-    "wall_color": _tensor(np.float32, 3),
-    "camera": _tensor(np.float32, 5),
-    "light": _tensor(np.float32, 3),
-}
+_VECTOR = base.object_factor("number", _MAX_OBJECTS, np.float32, 3)
 
 
 class Builder(generated.GeneratedBuilder):
     """Rooms with objects, and test sets with none, with six and with four to six of one colour."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = Published.HOMEPAGE
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = Published.VARIANTS
     SPLITS = Published.SPLITS
     SIZES = (50_000, 1_000, 1_000)
     BLOCK = 64
+    FACTORS = {
+        "shape": base.object_factor("class", _MAX_OBJECTS, np.int32),
+        "size": _VECTOR,
+        "position": _VECTOR,
+        "rotation": base.object_factor("number", _MAX_OBJECTS, np.float32),
+        "color": _VECTOR,
+        "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
+        "floor_color": base.scene_factor("number", np.float32, 3),
+        "wall_color": base.scene_factor("number", np.float32, 3),
+        "camera": base.scene_factor("number", np.float32, room.CAMERA_SIZE),
+        "light": base.scene_factor("number", np.float32, 3),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(scenes_lib.IMAGE_SIZE, _FACTORS, background_parts=True)
+        return base.record_features(scenes_lib.IMAGE_SIZE, self.factors, background_parts=True)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
         scenes = scenes_lib.draw_scenes(self.rng(split, index), split, self.BLOCK)
-        rendered = scenes_lib.render_scenes(scenes)
-        factors = {name: getattr(scenes, name) for name in _FACTORS if name != "visibility"}
+        rendered = images_lib.render_scenes(scenes)
+        factors = {name: getattr(scenes, name) for name in self.FACTORS if name != "visibility"}
         labels = np.arange(1, _MAX_OBJECTS + 1)
         seen = (rendered["masks"][..., None] == labels).any((1, 2))
         return {

@@ -1,18 +1,10 @@
-"""Ray-traced scenes of simple solids, for look-alikes of rendered datasets."""
+"""Ray-traced scenes of simple solids, for synthetic versions of rendered datasets."""
 
+from ocgm.datasets.rendering.bodies import Body, Light, Material, axis_rotation, grey, yaw
 from ocgm.datasets.rendering.camera import Camera, crop, focal_length, look_at, project
 from ocgm.datasets.rendering.culling import cull
 from ocgm.datasets.rendering.render import Rendered, render, render_labels
-from ocgm.datasets.rendering.scene import (
-    Body,
-    Light,
-    Material,
-    Scene,
-    axis_rotation,
-    make_scene,
-    stack_scenes,
-    yaw,
-)
+from ocgm.datasets.rendering.scene import Scene, make_scene, stack_scenes
 
 __all__ = [
     "Body",
@@ -25,6 +17,7 @@ __all__ = [
     "crop",
     "cull",
     "focal_length",
+    "grey",
     "look_at",
     "make_scene",
     "project",

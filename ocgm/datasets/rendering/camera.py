@@ -1,8 +1,8 @@
 """Pinhole camera: lens, pose and projection.
 
-World axes are right-handed with z up. Image positions are in pixels, (column, row), from the
-image's top left corner; pixel [r, c] spans columns c to c + 1 and rows r to r + 1, so its centre is
-at (c + 0.5, r + 0.5).
+World axes are right-handed with z up. Image positions are (column, row) in pixels from the image's
+top left corner; pixel [r, c] spans columns c to c + 1 and rows r to r + 1, so that its centre is at
+(c + 0.5, r + 0.5).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 @flax.struct.dataclass
 class Camera:
-    """Camera without lens distortion.
+    """Pinhole camera without lens distortion.
 
     Attributes:
-      position: float32 [3], in the world.
+      position: float32 [3], in world units.
       rotation: float32 [3, 3], world to camera; its rows are the camera's right, down and forward
         axes in the world.
       focal_length: float32 [], in pixels.
-      principal_point: float32 [2], (column, row) that looks straight ahead, in pixels.
+      principal_point: float32 [2], (column, row) of the optical axis, in pixels.
     """
 
     position: np.ndarray | jax.Array
@@ -34,7 +34,12 @@ class Camera:
 
 
 def focal_length(vertical_fov: float, height: int) -> float:
-    """Focal length in pixels of a vertical field of view in degrees over `height` pixels."""
+    """Return the focal length in pixels of a vertical field of view in degrees.
+
+    Args:
+      vertical_fov: field of view in degrees.
+      height: height of the image in pixels.
+    """
     return 0.5 * height / math.tan(math.radians(vertical_fov) / 2)
 
 
@@ -46,12 +51,13 @@ def look_at(
     width: int,
     up: np.ndarray = (0.0, 0.0, 1.0),
 ) -> Camera:
-    """Camera that sees `target` at the image's centre and `up` pointing upwards.
+    """Create the camera that has `target` at the image's centre and `up` pointing upwards.
 
     Args:
-      position, target, up: [3], in the world; `up` must not be parallel to the line of sight.
+      position, target: [3], in world units.
       focal_length: in pixels.
       height, width: size of the image in pixels.
+      up: [3], a direction that is not parallel to the line of sight.
     """
     position = np.asarray(position, np.float64)
     forward = np.asarray(target, np.float64) - position
@@ -68,10 +74,15 @@ def look_at(
 
 
 def crop(camera: Camera, top: float, left: float, scale: float) -> Camera:
-    """Camera whose image is the old one from (left, top) on, enlarged by `scale`.
+    """Create the camera of a crop, whose image begins at (left, top) and is enlarged by `scale`.
 
-    CLEVR's rows 29:221 and columns 64:256 of 240x320 pixels, brought to 128x128, are
+    CLEVR's rows 29:221 and columns 64:256 of 240x320 pixels, resized to 128x128, are
     `crop(camera, 29, 64, 128 / 192)` rendered at 128x128.
+
+    Args:
+      camera: one camera, not a batch.
+      top, left: first row and column of the crop, in pixels of the camera.
+      scale: pixels of the result per pixel of the camera.
     """
     corner = np.array([left, top], np.float32)
     return camera.replace(
@@ -81,11 +92,11 @@ def crop(camera: Camera, top: float, left: float, scale: float) -> Camera:
 
 
 def project(camera: Camera, points: np.ndarray) -> np.ndarray:
-    """Where points of the world appear, on the host.
+    """Project points of the world into the image, on the host.
 
     Args:
       camera: one camera, not a batch.
-      points: float [..., 3].
+      points: float [..., 3], in world units.
 
     Returns:
       float [..., 3]: (column, row) in pixels and depth along the line of sight in world units.
@@ -97,7 +108,7 @@ def project(camera: Camera, points: np.ndarray) -> np.ndarray:
 
 
 def ray_directions(camera: Camera, columns: jax.Array, rows: jax.Array) -> jax.Array:
-    """Unit directions in the world of the rays through image positions.
+    """Return the unit directions, in the world, of the rays through image positions.
 
     Args:
       camera: one camera, not a batch.

@@ -1,4 +1,4 @@
-"""Leaving out what a camera does not see, for scenes of many pieces of which a picture shows few."""
+"""Removal of invisible pieces, for scenes of many pieces of which an image shows few."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
 
 
 def cull(scene: Scene, height: int, width: int) -> Scene:
-    """The scene without the pieces that cast no shadow and lie outside its camera's picture.
+    """Remove the pieces that cast no shadow and lie outside the image.
 
-    Without mirrors the pictures are the same. Runs on the host.
+    Without mirrors the rendered image is the same. Runs on the host.
 
     Args:
       scene: one scene, of NumPy arrays.
-      height, width: size of the picture in pixels.
+      height, width: size of the image in pixels.
     """
     pieces, camera = scene.pieces, scene.camera
     local = np.where(_CORNERS, pieces.upper[:, None], pieces.lower[:, None])
     world = local @ np.swapaxes(pieces.rotation, 1, 2) + pieces.position[:, None]
     right, down, forward = np.moveaxis((world - camera.position) @ camera.rotation.T, -1, 0)
-    # Pixels times depth, which unlike pixels keep their meaning behind the camera.
+    # Pixels times depth, which unlike pixels are also valid behind the camera.
     column = camera.focal_length * right + camera.principal_point[0] * forward
     row = camera.focal_length * down + camera.principal_point[1] * forward
     beyond = [forward < 0, column < 0, row < 0, column > width * forward, row > height * forward]

@@ -1,9 +1,9 @@
 """Ray tracer: scenes to images, label maps and part maps.
 
-Rays go through every pixel's centre, which alone decides its label, and through every corner, which
-four pixels share; a pixel's colour is half its centre's and an eighth of each corner's. That is five
-samples a pixel for the price of two, and rays through a corner look at one of four spots of a large
-lamp, such that each pixel's corners look at all four.
+One ray passes through the centre of each pixel, and one through each corner, which four pixels
+share. The centre alone decides the label; the colour is one half the centre's and one eighth of each
+corner's, five samples a pixel at the cost of two. Shadow rays of the corners end at one of four
+spots of a large lamp, such that the corners of each pixel cover all four.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ocgm.datasets.rendering.vectors import Vector, numbers, power
 
 
 class Rendered(NamedTuple):
-    """Pictures of a batch of scenes.
+    """Images and maps of a batch of scenes.
 
     Attributes:
       image: uint8 [B, H, W, 3].
@@ -45,15 +45,14 @@ def render(
     shadow_rays: int = 1,
     images_at_once: int | None = None,
 ) -> Rendered:
-    """Draws a batch of scenes; the same scenes give the same pictures.
+    """Render a batch of scenes; the result is deterministic.
 
     Args:
       scenes: from `stack_scenes`, on the host or on a device.
-      height, width: size of the pictures in pixels, as their cameras were made for.
-      mirrors: follow rays that `reflectivity` mirrors, once; about twice the time.
-      shadow_rays: rays a sample and light; more for smoother shadows of large lamps.
-      images_at_once: how many images a device works on together; 1 on a CPU and 16 elsewhere if
-        None.
+      height, width: size of the images in pixels, which the cameras must have been created for.
+      mirrors: follow the rays that `reflectivity` mirrors, once; takes about twice as long.
+      shadow_rays: shadow rays for each sample and light; more for smoother shadows of large lamps.
+      images_at_once: images that a device renders together; None for 1 on a CPU and 16 elsewhere.
     """
     chex.assert_rank(scenes.camera.position, 2)
     if images_at_once is None:
@@ -89,7 +88,7 @@ def _render(
 
 @functools.partial(jax.jit, static_argnames=("height", "width"))
 def render_labels(scenes: Scene, height: int, width: int) -> jax.Array:
-    """The labels of `render` alone, uint8 [B, H, W], in a fraction of its time."""
+    """Render only the labels of `render`, uint8 [B, H, W], in a fraction of its time."""
     rows, columns = (jnp.mgrid[:height, :width] + 0.5).reshape(2, -1)
 
     def draw(scene: Scene) -> jax.Array:
@@ -104,7 +103,7 @@ def render_labels(scenes: Scene, height: int, width: int) -> jax.Array:
 def _draw(
     scene: Scene, texels: jax.Array, height: int, width: int, mirrors: bool, shadow_rays: int
 ) -> Rendered:
-    """One scene; rays are ordered centres first, then corners, row by row."""
+    """Render one scene; rays are ordered centres first, then corners, row by row."""
     columns, rows, spots = _sample_positions(height, width)
     direction = Vector(*ray_directions(scene.camera, columns, rows))
     origin = numbers(scene.camera.position)
@@ -126,7 +125,7 @@ def _draw(
             _lamp_positions(spots, 1),
         )
         color += bounce.weight * mirrored
-    # Also keeps XLA from shading every sample anew for each of the pixels that share it, which
+    # A `cond` also prevents XLA from shading each sample again for every pixel that shares it;
     # `optimization_barrier` does not.
     shown = jax.lax.cond(
         scene.gamma == 1,
@@ -144,12 +143,12 @@ def _draw(
 
 
 def _at(index: jax.Array, values: jax.Array) -> jax.Array:
-    """Values [P] by index, uint8; 0 for index -1."""
+    """Look up values [P] by index, uint8; 0 for index -1."""
     return jnp.where(index < 0, 0, values[index]).astype(jnp.uint8)
 
 
 def _sample_positions(height: int, width: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Columns and rows, float32 [R], and which spot of a lamp to look at, int32 [R], 0 to 4."""
+    """Return columns and rows, float32 [R], and the spot of a lamp, int32 [R], 0 to 4."""
     center_row, center_column = jnp.mgrid[:height, :width].reshape(2, -1)
     corner_row, corner_column = jnp.mgrid[: height + 1, : width + 1].reshape(2, -1)
     columns = jnp.concatenate([center_column + 0.5, corner_column]).astype(jnp.float32)
@@ -157,16 +156,16 @@ def _sample_positions(height: int, width: int) -> tuple[jax.Array, jax.Array, ja
     spots = jnp.concatenate(
         [jnp.zeros_like(center_row), 1 + 2 * (corner_row % 2) + corner_column % 2]
     )
-    # XLA:CPU deals rays out to its threads, and leaves loops scalar, five times slower, if the
-    # number of rays is not a multiple of that of threads.
+    # XLA:CPU splits the rays among its threads and, if they do not divide evenly, compiles scalar
+    # loops, five times slower.
     padding = -len(rows) % 64
     return tuple(jnp.pad(values, (0, padding)) for values in (columns, rows, spots))
 
 
 def _lamp_positions(spots: jax.Array, shadow_rays: int) -> jax.Array:
-    """Where on a lamp, a disc of radius 1, each sample's shadow rays end: [shadow_rays, 2, R].
+    """Return where on a lamp, a disc of radius 1, shadow rays end: float32 [shadow_rays, 2, R].
 
-    A sunflower's seeds: each sample's own, evenly spread over the lamp.
+    Points are arranged like a sunflower's seeds: evenly spread, and different for each spot.
     """
     number = (5 * jnp.arange(shadow_rays)[:, None] + spots).astype(jnp.float32)
     angle = 2.399963 * number
@@ -175,7 +174,7 @@ def _lamp_positions(spots: jax.Array, shadow_rays: int) -> jax.Array:
 
 
 def _average_samples(values: jax.Array, height: int, width: int) -> jax.Array:
-    """Samples [R] to pixels [H, W]."""
+    """Average samples [R] to pixels [H, W]."""
     center = values[: height * width].reshape(height, width)
     end = height * width + (height + 1) * (width + 1)
     corner = values[height * width : end].reshape(height + 1, width + 1)

@@ -1,6 +1,6 @@
-"""Scenes: what there is to see, how it is lit and from where it is seen.
+"""Scenes as arrays: bodies, lights and a camera, packed for the renderer.
 
-Scenes are put together on the host, in NumPy, from bodies and lights, and drawn in batches:
+Scenes are assembled on the host, in NumPy, and drawn in batches:
 
     red = Material(color=(0.9, 0.1, 0.1))
     scene = make_scene(
@@ -10,14 +10,10 @@ Scenes are put together on the host, in NumPy, from bodies and lights, and drawn
         num_pieces=8,
     )
     image, labels, parts = render(stack_scenes([scene]), 64, 64)
-
-Colours are RGB in [0, 1].
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
 
 import flax.struct
@@ -25,94 +21,19 @@ import jax
 import numpy as np
 
 from ocgm.datasets.rendering import textures
+from ocgm.datasets.rendering.bodies import Body, Color, Light
 from ocgm.datasets.rendering.camera import Camera
-from ocgm.datasets.rendering.shapes import Shape
 
 Array = np.ndarray | jax.Array
-Color = tuple[float, float, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class Material:
-    """Look of a surface.
-
-    Attributes:
-      color: multiplies the texture.
-      texture: a name of `textures.NAMES`.
-      texture_size: width and height in world units of one repetition. A texture is laid on from
-        the sides of the piece's frame: by (x, z) on faces towards y, (y, z) towards x and (x, y)
-        towards z, the texture's rows running down the second.
-      texture_offset: in repetitions, both ways.
-      specular: brightness of highlights; they have the light's colour, and the mirrored share of
-        them is tinted.
-      shininess: Blinn-Phong exponent, larger for smaller highlights.
-      reflectivity: share of what is seen that is mirrored, tinted by `color`.
-      bevel: width in world units of the rounding of edges. It bends the shading alone.
-    """
-
-    color: Color = (1.0, 1.0, 1.0)
-    texture: str = "plain"
-    texture_size: tuple[float, float] = (1.0, 1.0)
-    texture_offset: tuple[float, float] = (0.0, 0.0)
-    specular: float = 0.0
-    shininess: float = 30.0
-    reflectivity: float = 0.0
-    bevel: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Body:
-    """Shape of one material somewhere in the world.
-
-    Attributes:
-      shape: from `shapes`.
-      material: its look.
-      position: of the shape's origin.
-      rotation: [3, 3], shape to world; see `yaw`.
-      label: 0 to 255, in the label map; 0 is the background. Bodies may share one.
-      part: 0 to 255, in the part map, which tells parts of the background apart; 0 is the sky.
-      casts_shadow: whether it keeps light from others.
-    """
-
-    shape: Shape
-    material: Material
-    position: Sequence[float] = (0.0, 0.0, 0.0)
-    rotation: np.ndarray = dataclasses.field(default_factory=lambda: np.eye(3))
-    label: int = 0
-    part: int = 0
-    casts_shadow: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Light:
-    """Lamp, or the sun.
-
-    Attributes:
-      position: of a lamp; of the sun, the direction towards it.
-      color: brightness of a white surface that faces it; may exceed 1.
-      directional: whether this is the sun.
-      radius: of the lamp, for soft shadows; of the sun, tangent of its angular radius.
-      casts_shadow: whether bodies keep its light from others.
-      spot_target: where a spotlight points, [3]. Of use with `spot_exponent`.
-      spot_exponent: a lamp's light falls off with this power of the cosine from the spot's axis.
-    """
-
-    position: Sequence[float]
-    color: Color = (0.7, 0.7, 0.7)
-    directional: bool = False
-    radius: float = 0.0
-    casts_shadow: bool = True
-    spot_target: Sequence[float] = (0.0, 0.0, 0.0)
-    spot_exponent: float = 0.0
 
 
 @flax.struct.dataclass
 class Pieces:
-    """The convex pieces of a scene, with room for P of them; see `shapes.Piece` and `Material`.
+    """Convex pieces of a scene, with capacity for P of them; see `shapes.Piece` and `Material`.
 
     Attributes:
-      num_pieces: int32 [], pieces in use; they come first.
-      num_casters: int32 [], pieces that cast shadows; they come first.
+      num_pieces: int32 [], pieces in use, which come first.
+      num_casters: int32 [], pieces that cast shadows, which come first.
       position: float32 [P, 3], in the world.
       rotation: float32 [P, 3, 3], piece to world.
       lower, upper: float32 [P, 3].
@@ -149,7 +70,7 @@ class Pieces:
 
 @flax.struct.dataclass
 class Lights:
-    """The L lights of a scene; see `Light`.
+    """Lights of a scene, L of them; see `Light`.
 
     Attributes:
       position, color: float32 [L, 3].
@@ -169,15 +90,15 @@ class Lights:
 
 @flax.struct.dataclass
 class Scene:
-    """All that a picture depends on. A batch of scenes has a leading axis B on every field.
+    """Everything that an image depends on. A batch of scenes has a leading axis B on every field.
 
     Attributes:
-      pieces: what there is to see.
-      lights: what lights it.
-      camera: who sees it.
-      ambient: float32 [2, 3], light from below and from above.
-      sky: float32 [2, 3], colours straight down and straight up, blended by the ray's z.
-      gamma: float32 [], shown is the computed brightness to the power of 1 / gamma.
+      pieces: visible objects and background.
+      lights: lamps and directional lights.
+      camera: position, direction and lens.
+      ambient: float32 [2, 3], RGB light from below and from above.
+      sky: float32 [2, 3], RGB colours straight down and straight up, blended by the ray's z.
+      gamma: float32 [], the image is the computed brightness to the power of 1 / gamma.
     """
 
     pieces: Pieces
@@ -186,21 +107,6 @@ class Scene:
     ambient: Array
     sky: Array
     gamma: Array
-
-
-def yaw(degrees: float) -> np.ndarray:
-    """Rotation [3, 3] about z, anticlockwise seen from above."""
-    return axis_rotation(2, degrees)
-
-
-def axis_rotation(axis: int, degrees: float) -> np.ndarray:
-    """Rotation [3, 3] about x, y or z (0, 1 or 2), right-handed."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    rotation = np.eye(3)
-    rotation[i, i] = rotation[j, j] = cos
-    rotation[i, j], rotation[j, i] = -sin, sin
-    return rotation
 
 
 def make_scene(
@@ -213,46 +119,25 @@ def make_scene(
     sky: tuple[Color, Color] = ((0.6, 0.89, 0.98), (0.6, 0.89, 0.98)),
     gamma: float = 1.0,
 ) -> Scene:
-    """One scene, of NumPy arrays.
+    """Pack one scene into NumPy arrays.
+
+    Scenes of one batch, and calls that share one compilation, need the same P, S and number of
+    lights.
 
     Args:
-      bodies, lights, camera, ambient, sky, gamma: see `Scene`. There is at least one light.
-      num_pieces: P, room for pieces; unused room costs next to nothing on a CPU.
-      num_slabs: S, room for slabs of a piece: 2 for prisms and triangles, 4 for pyramids, 10 for
-        icosahedra. Scenes of one batch, and calls that shall share one compilation, have the same
-        P, S and number of lights.
+      bodies, lights, camera, ambient, sky, gamma: see `Scene`; at least one light.
+      num_pieces: P, capacity for pieces; unused capacity costs little on a CPU.
+      num_slabs: S, capacity for the slabs of a piece: 2 for prisms and triangles, 4 for pyramids,
+        10 for icosahedra.
 
     Raises:
-      ValueError: more pieces or slabs than there is room for, or no light.
+      ValueError: if there are more pieces or slabs than capacity, or no lights.
     """
     if not lights:
-        raise ValueError("The scene has no light; one whose colour is black is enough.")
-    placed = [(body, piece) for body in bodies for piece in body.shape]
-    placed.sort(key=lambda pair: not pair[0].casts_shadow)
-    most_slabs = max((len(piece.slab_normals) for _, piece in placed), default=0)
-    if len(placed) > num_pieces or most_slabs > num_slabs:
-        raise ValueError(
-            f"The scene has {len(placed)} pieces of up to {most_slabs} slabs, and room for"
-            f" {num_pieces} of {num_slabs}."
-        )
-    arrays = _empty_pieces(num_pieces, num_slabs)
-    arrays["num_pieces"][...] = len(placed)
-    arrays["num_casters"][...] = sum(body.casts_shadow for body, _ in placed)
-    for i, (body, piece) in enumerate(placed):
-        arrays["position"][i] = body.rotation @ piece.position + body.position
-        arrays["rotation"][i] = body.rotation @ piece.rotation
-        for name in ("lower", "upper", "quadric"):
-            arrays[name][i] = getattr(piece, name)
-        arrays["num_slabs"][i] = len(piece.slab_normals)
-        arrays["slab_normals"][i, : len(piece.slab_normals)] = piece.slab_normals
-        arrays["slab_bounds"][i, : len(piece.slab_normals)] = piece.slab_bounds
-        for name in _MATERIAL_FIELDS:
-            arrays[name][i] = getattr(body.material, name)
-        arrays["texture"][i] = textures.NAMES.index(body.material.texture)
-        arrays["label"][i], arrays["part"][i] = body.label, body.part
+        raise ValueError("The scene has no light; add one, black if it is to stay dark.")
     return Scene(
-        pieces=Pieces(**arrays),
-        lights=_make_lights(lights),
+        pieces=_pack_pieces(bodies, num_pieces, num_slabs),
+        lights=_pack_lights(lights),
         camera=camera,
         ambient=np.asarray(ambient, np.float32),
         sky=np.asarray(sky, np.float32),
@@ -261,23 +146,49 @@ def make_scene(
 
 
 def stack_scenes(scenes: Sequence[Scene]) -> Scene:
-    """Batch of scenes with the same room for pieces, slabs and lights; NumPy arrays."""
+    """Stack scenes of the same capacity and number of lights into a batch, of NumPy arrays."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *scenes)
 
 
-_MATERIAL_FIELDS = (
-    "color",
-    "texture_size",
-    "texture_offset",
-    "specular",
-    "shininess",
-    "reflectivity",
-    "bevel",
-)
+def _pack_pieces(bodies: Sequence[Body], num_pieces: int, num_slabs: int) -> Pieces:
+    placed = [(body, piece) for body in bodies for piece in body.shape]
+    placed.sort(key=lambda pair: not pair[0].casts_shadow)
+    most_slabs = max((len(piece.slab_normals) for _, piece in placed), default=0)
+    if len(placed) > num_pieces or most_slabs > num_slabs:
+        raise ValueError(
+            f"The scene has {len(placed)} pieces of up to {most_slabs} slabs, more than its"
+            f" capacity of {num_pieces} pieces of {num_slabs} slabs."
+        )
+    arrays = _empty_pieces(num_pieces, num_slabs)
+    arrays["num_pieces"][...] = len(placed)
+    arrays["num_casters"][...] = sum(body.casts_shadow for body, _ in placed)
+    for i, (body, piece) in enumerate(placed):
+        slabs = len(piece.slab_normals)
+        arrays["position"][i] = body.rotation @ piece.position + body.position
+        arrays["rotation"][i] = body.rotation @ piece.rotation
+        for name in ("lower", "upper", "quadric"):
+            arrays[name][i] = getattr(piece, name)
+        arrays["num_slabs"][i] = slabs
+        arrays["slab_normals"][i, :slabs] = piece.slab_normals
+        arrays["slab_bounds"][i, :slabs] = piece.slab_bounds
+        for name in _MATERIAL_SHAPES:
+            arrays[name][i] = getattr(body.material, name)
+        arrays["texture"][i] = textures.NAMES.index(body.material.texture)
+        arrays["label"][i], arrays["part"][i] = body.label, body.part
+    return Pieces(**arrays)
+
+
+# Shapes of the numbers that a piece takes from its material.
+_MATERIAL_SHAPES = {
+    "color": (3,),
+    "texture_size": (2,),
+    "texture_offset": (2,),
+    **dict.fromkeys(("specular", "shininess", "reflectivity", "bevel"), ()),
+}
 
 
 def _empty_pieces(num_pieces: int, num_slabs: int) -> dict[str, np.ndarray]:
-    """Arrays of `Pieces` with none in use."""
+    """Return the arrays of `Pieces` with no piece in use."""
     shapes = {
         "position": (3,),
         "rotation": (3, 3),
@@ -286,13 +197,10 @@ def _empty_pieces(num_pieces: int, num_slabs: int) -> dict[str, np.ndarray]:
         "quadric": (4,),
         "slab_normals": (num_slabs, 3),
         "slab_bounds": (num_slabs, 2),
-        "color": (3,),
-        "texture_size": (2,),
-        "texture_offset": (2,),
-        **dict.fromkeys(("specular", "shininess", "reflectivity", "bevel"), ()),
+        **_MATERIAL_SHAPES,
     }
     arrays = {name: np.zeros((num_pieces, *shape), np.float32) for name, shape in shapes.items()}
-    # The slabs not in use bound nothing.
+    # Slabs that are not in use bound nothing.
     arrays["slab_bounds"] += np.array([-1, 1], np.float32)
     for name in ("num_slabs", "texture", "label", "part"):
         arrays[name] = np.zeros(num_pieces, np.int32)
@@ -301,7 +209,7 @@ def _empty_pieces(num_pieces: int, num_slabs: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _make_lights(lights: Sequence[Light]) -> Lights:
+def _pack_lights(lights: Sequence[Light]) -> Lights:
     position = np.array([light.position for light in lights], np.float32).reshape(-1, 3)
     axis = np.array([light.spot_target for light in lights]).reshape(-1, 3) - position
     length = np.linalg.norm(axis, axis=1, keepdims=True)

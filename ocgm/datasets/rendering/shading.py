@@ -1,7 +1,4 @@
-"""What rays see of the pieces that they hit: textures, light, shadows, highlights.
-
-Everything here is about one scene.
-"""
+"""Colours of the points that rays hit in one scene: texture, light, shadows, highlights."""
 
 from __future__ import annotations
 
@@ -19,7 +16,13 @@ from ocgm.datasets.rendering.vectors import Vector, cross, dot, numbers, power, 
 
 
 class Bounce(NamedTuple):
-    """Mirrored rays, how far from their origin they may hit (float32 [R]), and their tint."""
+    """Mirrored rays.
+
+    Attributes:
+      origin, direction: of the rays.
+      start: float32 [R], distance from the origin before which hits are ignored.
+      weight: RGB factor of what the rays hit.
+    """
 
     origin: Vector
     direction: Vector
@@ -37,18 +40,17 @@ def shade(
     path: jax.Array,
     lamp: jax.Array,
 ) -> tuple[Vector, Bounce]:
-    """Colour of what rays hit, without what it mirrors.
+    """Compute the colours of the points that rays hit, without mirrored light.
 
     Args:
       scene: one scene.
       texels: `textures.atlas()`.
       origin, direction, distance, index: of the rays and their hits; see `nearest_hit`.
-      path: float32 [R], distance from the camera.
-      lamp: float32 [shadow_rays, 2, R], where on a lamp, a disc of radius 1, the rays that look
-        for shadows end.
+      path: float32 [R], length of the light's path to the camera.
+      lamp: float32 [shadow_rays, 2, R], where on a lamp, a disc of radius 1, shadow rays end.
 
     Returns:
-      (color, bounce): the latter are the mirrored rays.
+      RGB colours, and the mirrored rays.
     """
     hit = _pick(scene.pieces, index)
     point = origin + direction * distance
@@ -66,14 +68,7 @@ def shade(
 
     # A pixel's samples are 0.7 of its width apart.
     pixel = 0.7 * path / scene.camera.focal_length / jnp.sqrt(jnp.maximum(facing, 0.1))
-    u, v = _texture_position(hit, local, local_normal)
-    texture = jax.lax.cond(
-        jnp.any(scene.pieces.texture > 0),
-        lambda: textures.sample(
-            texels, hit.texture.astype(jnp.int32), u, v, pixel / hit.texture_size[0]
-        ),
-        lambda: Vector(*(jnp.ones_like(pixel) for _ in range(3))),
-    )
+    texture = _texture_color(scene.pieces, texels, hit, local, local_normal, pixel)
     albedo = Vector(*hit.color) * texture
     start = 1e-4 * path
     diffuse, glossy = _light(scene, point, normal, direction, hit.shininess, start, lamp)
@@ -101,13 +96,13 @@ def _light(
     start: jax.Array,
     lamp: jax.Array,
 ) -> tuple[Vector, Vector]:
-    """Light that arrives at points: (diffuse, glossy)."""
+    """Sum the light that arrives at points: (diffuse, glossy)."""
     lights = scene.lights
 
     def visit(i: jax.Array, total: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
         position = numbers(lights.position[i])
         directional = lights.directional[i]
-        # The suns' rays go on for ever.
+        # Directional lights are infinitely far away.
         toward = position - point * jnp.where(directional, 0.0, 1.0)
         end = jnp.where(directional, FAR, 1.0)
         to_light = unit(toward)
@@ -117,7 +112,7 @@ def _light(
         spot = power(axis_cosine, jnp.where(directional, 0.0, lights.spot_exponent[i]))
 
         def lit_share() -> jax.Array:
-            # Two directions across the light's; which two does not matter for a round lamp.
+            # Two directions perpendicular to the light's, any two, as lamps are round.
             across = unit(Vector(-to_light.y, to_light.x + 1e-6, 0 * to_light.z))
             other = cross(to_light, across)
             radius = jnp.where(directional, jnp.sqrt(dot(toward, toward)), 1.0) * lights.radius[i]
@@ -144,9 +139,9 @@ def _light(
 
 
 def _pick(pieces: Pieces, index: jax.Array) -> Pieces:
-    """The values of each ray's piece, rays last: [P, ...] to [..., R]; zeros for index -1.
+    """Select the values of each ray's piece, [P, ...] to [..., R]; zeros for index -1.
 
-    All but the slabs, which stay as they are.
+    Slabs are left as they are.
     """
     per_piece = {
         field.name: getattr(pieces, field.name)
@@ -158,10 +153,10 @@ def _pick(pieces: Pieces, index: jax.Array) -> Pieces:
 
 
 def _pick_rows(values: Sequence[jax.Array], index: jax.Array) -> list[jax.Array]:
-    """Rows [index] of arrays [P, ...], float32 [..., R]; zeros for index -1."""
+    """Select rows [index] of arrays [P, ...], float32 [..., R]; zeros for index -1."""
     num_pieces = len(values[0])
     table = jnp.concatenate([v.reshape(num_pieces, -1).astype(jnp.float32) for v in values], 1)
-    # A product with one-hot columns takes a third of a gather's time on a CPU, and is as exact.
+    # A product with one-hot columns is exact, and takes a third of a gather's time on a CPU.
     one_hot = (index == jnp.arange(num_pieces)[:, None]).astype(jnp.float32)
     picked = jnp.matmul(table.T, one_hot, precision=jax.lax.Precision.HIGHEST)
     parts, start = [], 0
@@ -175,12 +170,12 @@ def _pick_rows(values: Sequence[jax.Array], index: jax.Array) -> list[jax.Array]
 def _local_normal(
     pieces: Pieces, index: jax.Array, hit: Pieces, local: Vector, bevel: jax.Array
 ) -> Vector:
-    """Normals in the pieces' frames: of the nearest side, or blended near an edge.
+    """Return normals in the pieces' frames: of the nearest side, or blended near an edge.
 
-    Every side's normal counts the more the nearer the point is, and not at all from `bevel` on.
+    A side's weight decreases with the distance of the point and is 0 from `bevel` on.
     """
 
-    # Multiplied, not divided: XLA:CPU would store what each division needs and gives.
+    # Multiplied, not divided: XLA:CPU would store the operands and the result of each division.
     per_bevel = 1 / bevel
 
     def weight(inside: jax.Array) -> jax.Array:
@@ -204,13 +199,27 @@ def _local_normal(
         return normal + slab * (weight(high - position) - weight(position - low))
 
     if pieces.slab_bounds.shape[1]:
-        # One after the other: all slabs of all rays would not fit into the cache.
+        # In a loop: all slabs of all rays would not fit into the cache.
         normal = jax.lax.fori_loop(0, jnp.max(pieces.num_slabs), add_slab, normal)
     return unit(normal)
 
 
+def _texture_color(
+    pieces: Pieces, texels: jax.Array, hit: Pieces, local: Vector, normal: Vector, pixel: jax.Array
+) -> Vector:
+    """Sample the pieces' textures, whose pixels are [R] wide; white if no piece has a texture."""
+    u, v = _texture_position(hit, local, normal)
+    return jax.lax.cond(
+        jnp.any(pieces.texture > 0),
+        lambda: textures.sample(
+            texels, hit.texture.astype(jnp.int32), u, v, pixel / hit.texture_size[0]
+        ),
+        lambda: Vector(*(jnp.ones_like(pixel) for _ in range(3))),
+    )
+
+
 def _texture_position(hit: Pieces, local: Vector, normal: Vector) -> tuple[jax.Array, jax.Array]:
-    """Where in its texture a point is, in repetitions; see `Material.texture_size`."""
+    """Return the positions of points in their texture, in repetitions; see `Material`."""
     size = Vector(*map(jnp.abs, normal))
     toward_x = (size.x > size.y) & (size.x > size.z)
     toward_z = (size.z >= size.x) & (size.z > size.y)
@@ -220,5 +229,5 @@ def _texture_position(hit: Pieces, local: Vector, normal: Vector) -> tuple[jax.A
 
 
 def _blend(colors: jax.Array, weight: jax.Array) -> Vector:
-    """Between two colours [2, 3], by weight [R]."""
+    """Blend two colours [2, 3] by weight [R]."""
     return numbers(colors[0]) * (1 - weight) + numbers(colors[1]) * weight

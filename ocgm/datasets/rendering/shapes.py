@@ -1,10 +1,10 @@
-"""Shapes, as lists of convex pieces that all share one description.
+"""Shapes: tuples of convex pieces that share one description.
 
-A piece is the intersection, in its own frame, of an axis-aligned block, of one quadric and of
-further slabs, so that one formula serves every shape: a ray is inside a piece over an interval, the
+A piece is the intersection, in its own frame, of an axis-aligned block, one quadric and further
+slabs, so that one formula serves every shape: a ray is inside a piece over an interval, the
 intersection of the intervals in which it is inside each part. A shape's frame has its origin at the
-shape's centre (for `ground` and `wall`: on the surface) and z as its axis. Lengths are in world
-units. All of this runs on the host, in NumPy.
+shape's centre (`ground` and `wall`: on the surface) and z as its axis. Lengths are in world units.
+Everything here runs on the host, in NumPy.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import math
 
 import numpy as np
 
-# What bounds nothing. Finite, so that products with zero stay zero.
+# A bound without effect. Finite, so that products with zero are zero.
 UNBOUNDED = 1e4
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """Convex solid: all local points x in every one of its parts.
+    """Convex solid: the local points x that satisfy all of its bounds.
 
     Attributes:
       lower, upper: [3]; lower <= x <= upper.
-      quadric: [4], (a, b, c, d); a x0^2 + b x1^2 + c x2^2 + d <= 0. A cone must be cut down to one
-        half, below its apex at the origin, by `upper`.
+      quadric: [4], (a, b, c, d); a x0^2 + b x1^2 + c x2^2 + d <= 0. `upper` must cut a cone down to
+        the half below its apex, which is at the origin.
       slab_normals, slab_bounds: [s, 3] of unit length and [s, 2]; low <= normal . x <= high.
-      position, rotation: [3] and [3, 3] (piece to shape), the piece's pose within the shape.
+      position, rotation: [3] and [3, 3], piece to shape; the piece's pose within the shape.
     """
 
     lower: np.ndarray
@@ -44,30 +44,30 @@ Shape = tuple[Piece, ...]
 
 
 def sphere(radius: float) -> Shape:
-    """Ball."""
+    """Create a ball."""
     return ellipsoid((radius, radius, radius))
 
 
 def ellipsoid(radii: tuple[float, float, float]) -> Shape:
-    """Ellipsoid with semi-axes `radii` along x, y and z."""
+    """Create an ellipsoid with semi-axes `radii` along x, y and z."""
     radii = np.asarray(radii, np.float64)
     return (Piece(-1.01 * radii, 1.01 * radii, (*radii**-2.0, -1.0)),)
 
 
 def box(size: tuple[float, float, float]) -> Shape:
-    """Block with edges `size` along x, y and z."""
+    """Create a block with edges `size` along x, y and z."""
     half = np.asarray(size, np.float64) / 2
     return (Piece(-half, half),)
 
 
 def cylinder(radius: float, height: float) -> Shape:
-    """Cylinder along z."""
+    """Create a cylinder along z."""
     bound = np.array([1.01 * radius, 1.01 * radius, height / 2])
     return (Piece(-bound, bound, (radius**-2.0, radius**-2.0, 0.0, -1.0)),)
 
 
 def capsule(radius: float, height: float) -> Shape:
-    """Cylinder along z with half balls at its ends; `height` includes them. Three pieces."""
+    """Create a cylinder along z with half balls at its ends, which `height` includes: three pieces."""
     offset = np.array([0.0, 0.0, height / 2 - radius])
     ball = sphere(radius)[0]
     return (
@@ -78,7 +78,7 @@ def capsule(radius: float, height: float) -> Shape:
 
 
 def dome(radius: float, height: float) -> Shape:
-    """Cylinder along z with a half ball on top; `height` includes it. Two pieces."""
+    """Create a cylinder along z with a half ball on top, which `height` includes: two pieces."""
     ball = dataclasses.replace(
         sphere(radius)[0], position=np.array([0.0, 0.0, height / 2 - radius])
     )
@@ -89,7 +89,7 @@ def dome(radius: float, height: float) -> Shape:
 
 
 def cone(radius: float, height: float) -> Shape:
-    """Cone along z, apex up; the origin is half way up."""
+    """Create a cone along z, apex up, with the origin at half its height."""
     bound = 1.01 * radius
     return (
         Piece(
@@ -102,7 +102,7 @@ def cone(radius: float, height: float) -> Shape:
 
 
 def pyramid(size: tuple[float, float], height: float) -> Shape:
-    """Four-sided pyramid, apex up, with base edges `size` along x and y. Two slabs."""
+    """Create a four-sided pyramid, apex up, with base edges `size` along x and y: four slabs."""
     half_x, half_y = size[0] / 2, size[1] / 2
     normals = np.array(
         [[height, 0, half_x], [-height, 0, half_x], [0, height, half_y], [0, -height, half_y]]
@@ -112,9 +112,10 @@ def pyramid(size: tuple[float, float], height: float) -> Shape:
 
 
 def prism(size: tuple[float, float, float]) -> Shape:
-    """Solid with an isosceles triangle as its front: edges `size` along x, y and z, ridge along y.
+    """Create a prism whose front is an isosceles triangle: two slabs.
 
-    Two slabs.
+    Args:
+      size: extents along x, y and z; the ridge is along y.
     """
     half_x, half_z = size[0] / 2, size[2] / 2
     normals = np.array([[size[2], 0, half_x], [-size[2], 0, half_x]])
@@ -124,10 +125,10 @@ def prism(size: tuple[float, float, float]) -> Shape:
 
 
 def triangle(width: float, height: float, thickness: float) -> Shape:
-    """GQN's open triangle: three round bars with mitred ends in the x-z plane. Three pieces.
+    """Create GQN's open triangle, three round bars with mitred ends in the x-z plane: three pieces.
 
     Args:
-      width, height: of the triangle, outside the bars.
+      width, height: of the triangle, including the bars.
       thickness: diameter of the bars.
     """
     radius = thickness / 2
@@ -145,7 +146,7 @@ def triangle(width: float, height: float, thickness: float) -> Shape:
         middle = (start + end) / 2
         rotation = np.array([[0, -along[1], along[0]], [-1, 0, 0], [0, along[0], along[1]]])
         normals, high = [], []
-        # A mitre's plane holds the corner and the centre; the bar keeps the side of its middle.
+        # A mitre's plane contains the corner and the centre; the bar is on the side of its middle.
         for corner in (start, end):
             toward = corner - centre
             normal = np.array([toward[1], -toward[0]]) / np.linalg.norm(toward)
@@ -167,7 +168,7 @@ def triangle(width: float, height: float, thickness: float) -> Shape:
 
 
 def icosahedron(radius: float) -> Shape:
-    """Regular icosahedron with its corners at `radius` from the centre. Ten slabs."""
+    """Create a regular icosahedron with its corners at `radius` from the centre: ten slabs."""
     inner = radius * math.sqrt((5 + 2 * math.sqrt(5)) / 15)
     bounds = np.tile([-inner, inner], (10, 1))
     bound = np.full(3, 1.01 * radius)
@@ -175,18 +176,18 @@ def icosahedron(radius: float) -> Shape:
 
 
 def ground() -> Shape:
-    """Half space z <= 0."""
+    """Create the half space z <= 0."""
     return (Piece(np.full(3, -UNBOUNDED), np.array([UNBOUNDED, UNBOUNDED, 0.0])),)
 
 
 def wall(size: tuple[float, float], thickness: float = 0.1) -> Shape:
-    """Upright block with its front, of `size` along x and z, at y = 0 and its back at y > 0."""
+    """Create an upright block whose front, `size` along x and z, is at y = 0, its back at y > 0."""
     half = np.array([size[0] / 2, thickness, size[1] / 2])
     return (Piece(half * np.array([-1, 0, -1]), half),)
 
 
 def _polyhedron(normals: np.ndarray, high: np.ndarray, half_size: np.ndarray) -> Piece:
-    """Block of +-`half_size` cut by the half spaces normal . x <= high; any length of normal."""
+    """Create a block of +-`half_size` cut by half spaces normal . x <= high, normals of any length."""
     lengths = np.linalg.norm(normals, axis=1)
     bounds = np.stack([np.full(len(high), -UNBOUNDED), high / lengths], axis=1)
     return Piece(-half_size, half_size, slab_normals=normals / lengths[:, None], slab_bounds=bounds)
@@ -194,7 +195,7 @@ def _polyhedron(normals: np.ndarray, high: np.ndarray, half_size: np.ndarray) ->
 
 @functools.cache
 def _icosahedron_normals() -> np.ndarray:
-    """Unit normals of ten faces, no two opposite: the corners of a dodecahedron, [10, 3]."""
+    """Return the unit normals of ten faces, no two opposite: corners of a dodecahedron, [10, 3]."""
     golden = (1 + math.sqrt(5)) / 2
     normals = [[1, y, z] for y in (-1, 1) for z in (-1, 1)]
     for sign in (-1, 1):

@@ -1,6 +1,6 @@
-"""Texture bitmaps, kept in one array at falling resolutions, and how they are read.
+"""Texture atlas: the bitmaps of `patterns` at decreasing resolutions in one array, and its sampling.
 
-The bitmaps come from `patterns`; they are made once, on first use, and always come out the same.
+Bitmaps are computed on first use and are the same in every process.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TEXELS = sum((_SIZE >> level) ** 2 for level in range(_NUM_LEVELS))
 
 @functools.cache
 def bitmap(name: str) -> np.ndarray:
-    """A texture of `NAMES`: uint8 [256, 256, 3]. It continues across its borders."""
+    """Compute a texture of `NAMES`, uint8 [256, 256, 3]."""
     image = patterns.PATTERNS[name](_SIZE)
     return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
 @functools.cache
 def atlas() -> np.ndarray:
-    """All textures with their levels, each half the one before: uint32 [T], 0x00BBGGRR a texel."""
+    """Compute all textures at all levels, each half the size of the last: uint32 [T], 0x00BBGGRR."""
     texels = []
     for name in NAMES:
         level = bitmap(name).astype(np.float32)
@@ -46,7 +46,7 @@ def atlas() -> np.ndarray:
 def sample(
     texels: jax.Array, texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array
 ) -> Vector:
-    """Reads textures, bilinearly, from the level that suits the size of a pixel.
+    """Sample textures bilinearly at the level that matches the size of a pixel.
 
     Args:
       texels: `atlas()`.
@@ -60,7 +60,7 @@ def sample(
     level = jnp.round(jnp.log2(jnp.maximum(footprint * _SIZE, 1e-6)))
     level = jnp.clip(level, 0, _NUM_LEVELS - 1).astype(jnp.int32)
     size = _SIZE >> level
-    # Levels are 4^8, 4^7, ... texels large.
+    # Levels have 4^8, 4^7, ... texels.
     start = texture * _TEXELS + (4 * _SIZE**2 - 4 * size * size) // 3
     column, fraction_u = _cell(u, size)
     row, fraction_v = _cell(v, size)
@@ -79,7 +79,12 @@ def sample(
 
 
 def _cell(position: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Texel whose centre is last before a position in repetitions, and how far it is past it."""
+    """Return the last texel whose centre is before a position, and the distance past that centre.
+
+    Args:
+      position: float32 [R], in repetitions.
+      size: int32 [R], side of the level in texels.
+    """
     scaled = (position - jnp.floor(position)) * size - 0.5
     cell = jnp.floor(scaled)
     return cell.astype(jnp.int32), scaled - cell

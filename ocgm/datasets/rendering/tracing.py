@@ -1,7 +1,7 @@
-"""Where rays meet the pieces of a scene.
+"""Intersection of rays with the pieces of one scene.
 
-The loops over pieces keep a running minimum instead of a tensor [R, P]: what they touch stays in
-the cache, and their trip counts are those of the pieces in use. Everything here is about one scene.
+Loops over pieces keep a running minimum instead of a tensor [R, P], so that their data stay in the
+cache and they only visit the pieces in use.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _TINY = 1e-9
 def nearest_hit(
     pieces: Pieces, origin: Vector, direction: Vector, start: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """First piece that each ray enters.
+    """Find the first piece that each ray enters.
 
     Args:
       pieces: of one scene.
-      origin: of the rays; arrays or numbers.
-      direction: of the rays; arrays.
-      start: float32 [R] or [], pieces entered before this distance are passed over.
+      origin: of the rays; components are arrays [R] or numbers.
+      direction: of the rays; components are arrays [R].
+      start: float32 [R] or [], pieces entered before this distance are ignored.
 
     Returns:
-      (distance, index): float32 [R] in lengths of `direction`, `FAR` for none, and int32 [R], -1
-      for none. The first of equally near pieces counts.
+      distance: float32 [R], in lengths of `direction`; `FAR` where there is no piece.
+      index: int32 [R], number of the piece, the first of equally near ones; -1 where there is none.
     """
 
     def visit(i: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -51,11 +51,11 @@ def is_shadowed(
     start: jax.Array,
     end: jax.Array,
 ) -> jax.Array:
-    """Whether rays enter a piece that casts shadows at a distance between `start` and `end`.
+    """Check whether rays enter a piece that casts shadows at a distance between `start` and `end`.
 
     Args:
       pieces: of one scene.
-      origin, direction: of the rays; arrays.
+      origin, direction: of the rays; components are arrays [R].
       start, end: float32 [R] or [], in lengths of `direction`.
 
     Returns:
@@ -72,7 +72,10 @@ def is_shadowed(
 def _inside(
     pieces: Pieces, i: jax.Array, origin: Vector, direction: Vector
 ) -> tuple[jax.Array, jax.Array]:
-    """Interval of distances, float32 [R] each, in which rays are inside piece i; empty: near >= far."""
+    """Return the distances, float32 [R] each, between which rays are inside piece i.
+
+    A ray that misses the piece has near >= far.
+    """
     axes = [numbers(axis) for axis in pieces.rotation[i].T]
     origin = origin - numbers(pieces.position[i])
     origin = Vector(*(dot(axis, origin) for axis in axes))
@@ -101,7 +104,7 @@ def _inside_slab(
     low: jax.Array,
     high: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The part of (near, far) in which low <= position + distance * speed <= high."""
+    """Cut (near, far) down to where low <= position + distance * speed <= high."""
     inverse = 1 / _nonzero(speed)
     a, b = (low - position) * inverse, (high - position) * inverse
     return jnp.maximum(near, jnp.minimum(a, b)), jnp.minimum(far, jnp.maximum(a, b))
@@ -110,7 +113,7 @@ def _inside_slab(
 def _inside_quadric(
     quadric: jax.Array, origin: Vector, direction: Vector
 ) -> tuple[jax.Array, jax.Array]:
-    """Interval in which rays are inside a quadric; see `shapes.Piece`."""
+    """Return the distances between which rays are inside a quadric; see `shapes.Piece`."""
     scales = numbers(quadric)
     scaled_direction, scaled_origin = scales * direction, scales * origin
     # Along the ray the quadric is a t^2 + 2 b t + c.

@@ -1,11 +1,10 @@
-"""TFDS builder of ShapeStacks, read from the published archives."""
+"""TFDS builder of ShapeStacks, from the published archives."""
 
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from ocgm.datasets.builders import base, from_files, pictures
@@ -14,11 +13,6 @@ from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.builders.resizing import nearest_pixels, pick, pillow
 
-VARIANTS = {
-    "default": "All towers, split at random.",
-    "blocks_all": "Towers of cuboids.",
-    "ccs_all": "Towers of cuboids, cylinders and spheres.",
-}
 NUM_CAMERAS = 16
 
 _SERVER = "http://shapestacks-file.robots.ox.ac.uk/static/download/v1"
@@ -29,40 +23,40 @@ _SCENARIO = re.compile(
     r"env_(?:blocks|ccs)-(?:easy|hard)-h=(?P<height>[2-6])"
     r"-vcom=(?P<com_violation>\d)-vpsf=(?P<surface_violation>\d)-v=\d+"
 )
-# The parts before the camera differ: the instance maps were made once for all colours.
+# Instance maps were rendered once for all colours: only the camera matches the images' names.
 _IMAGE = re.compile(r"rgb-.*-cam_(\d+)-.*\.png")
 _MAP = re.compile(r"iseg-.*-cam_(\d+)-.*\.(?:map|png)")
 
-# Pixels of the published images, and of the square that the GENESIS papers cut out of their centre.
+# Pixels of the published images, and of the square that the GENESIS papers crop at their centre.
 _SIDE, _CROPPED = 224, 196
 _OFFSET = (_SIDE - _CROPPED) // 2
 _CROP = (_OFFSET, _OFFSET, _SIDE - _OFFSET, _SIDE - _OFFSET)
 _FILTER = Image.Resampling.BILINEAR
-# A label map's first channel is this times the label.
+# Value of a label map's first channel per label.
 _LABEL_STEP = 32
 _UNASSIGNED = 7
 
-# Whole numbers that are known of an image.
-FACTORS = ("scene", "viewpoint", "height", "stable", "com_violation", "surface_violation")
+_CODES = ("scene", "viewpoint", "stable", "com_violation", "surface_violation")
 
 
 class Builder(from_files.FileBuilder):
     """Towers of two to six blocks, stable or not, from 16 sides."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://ogroth.github.io/shapestacks/"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Unpack shapestacks-meta.tar.gz, -rgb.tar.gz and -iseg.tar.gz of {_SERVER} into one "
         "folder, which then has splits/ and recordings/."
     )
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {
+        "default": "All towers, split at random.",
+        "blocks_all": "Towers of cuboids.",
+        "ccs_all": "Towers of cuboids, cylinders and spheres.",
+    }
     IMAGE_SIZES = (64, 32, 128)
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        factors = {name: tfds.features.Scalar(np.int32) for name in FACTORS}
-        return base.record_features(self.image_size, factors)
+    FACTORS = {
+        **dict.fromkeys(_CODES, base.scene_factor("class", np.int32)),
+        "height": base.scene_factor("number", np.int32),
+    }
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -73,9 +67,9 @@ class Builder(from_files.FileBuilder):
         )
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The three lists of scenarios, then the folders that hold the scenarios' folders."""
+        """Return the three lists of scenarios, then the folders with the scenarios' folders."""
         variant = self.builder_config.variant
-        # An archive may have been unpacked into a folder of its own.
+        # An archive may have been unpacked into its own folder.
         tops = [folder, *sorted(folder.glob("*"))]
         lists = _folders(top / "splits" / variant for top in tops)
         if not lists:
@@ -87,7 +81,7 @@ class Builder(from_files.FileBuilder):
         for file in files:
             if not file.is_file():
                 raise SourceError(
-                    f"no file {file}: unpack shapestacks-meta.tar.gz into {folder} once more"
+                    f"no file {file}: unpack shapestacks-meta.tar.gz into {folder} again"
                 )
         stores = _folders(top / name for top in tops for name in ("recordings", "iseg"))
         if not stores:
@@ -106,7 +100,7 @@ class Builder(from_files.FileBuilder):
         }
 
     def _scenarios(self, file: pathlib.Path, stores: Sequence[pathlib.Path]) -> list[re.Match[str]]:
-        """Reads the names of a split's scenarios, and makes sure that each has a folder."""
+        """Read the names of a split's scenarios, and check that each has a folder."""
         there = {path.name for store in stores for path in store.iterdir()}
         try:
             names = file.read_text().split()
@@ -116,14 +110,14 @@ class Builder(from_files.FileBuilder):
         for number, name in enumerate(names, start=1):
             scenario = _SCENARIO.fullmatch(name)
             if scenario is None:
-                raise SourceError(f"{file}, name {number}: '{name}' is no name of a scenario")
+                raise SourceError(f"{file}, name {number}: '{name}' is not the name of a scenario")
             if name in there:
                 scenarios.append(scenario)
                 continue
             self.on_corrupt(
                 SourceError(
                     f"{file}, name {number}: there is no folder {stores[0] / name}; "
-                    "is shapestacks-rgb.tar.gz unpacked whole?"
+                    "is shapestacks-rgb.tar.gz unpacked completely?"
                 )
             )
         return scenarios
@@ -166,7 +160,7 @@ class Builder(from_files.FileBuilder):
         if map_ is None:
             raise SourceError(
                 f"no instance map (iseg-*.map) for {image}: unpack shapestacks-iseg.tar.gz so that "
-                "the maps are there, or in a folder iseg/ next to recordings/"
+                "the maps are beside the images, or in a folder iseg/ beside recordings/"
             )
         size = (_SIDE, _SIDE)
         picture = pictures.decode(image, str(image), size, "RGB")
@@ -188,7 +182,7 @@ def _folders(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
 def _by_camera(
     folders: Sequence[pathlib.Path], pattern: re.Pattern[str]
 ) -> list[tuple[int, pathlib.Path]]:
-    """Finds the files whose names match, each with the number of its camera, in order."""
+    """Return the files whose names match, with the number of their camera, in order."""
     files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
     matches = [(pattern.fullmatch(file.name), file) for file in files]
     return sorted((int(match[1]), file) for match, file in matches if match)

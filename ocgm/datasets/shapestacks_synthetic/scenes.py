@@ -1,9 +1,9 @@
-"""Scenes of the ShapeStacks look-alike: a tower in its room, seen by one of sixteen cameras.
+"""Scenes of synthetic ShapeStacks: a tower in its room, seen by one of sixteen cameras.
 
-Room, lights, cameras and their lens are those of the published world files. A picture's wall, floor
-and lamp are drawn for each picture; the textures are ocgm's own. Brightness was measured on two
-published pictures: MuJoCo adds the lamp that casts shadows to what the other four give, cut off at
-1, and does not light the undersides of blocks at all.
+Room, lights, cameras and their lens are those of the published world files. Wall, floor and lamp are
+drawn for each image; the textures are our own. Brightness was measured on two published images:
+MuJoCo adds the light that casts shadows to the sum of the other four, clipped at 1, and does not
+light the undersides of blocks.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ocgm.datasets.rendering import (
     axis_rotation,
     crop,
     focal_length,
+    grey,
     look_at,
     make_scene,
     shapes,
@@ -38,7 +39,7 @@ from ocgm.datasets.shapestacks_synthetic.towers import (
     Towers,
 )
 
-# In the spirit of the published floors 1 to 6 and walls 1 to 6; three are on both lists.
+# Like the published floors 1 to 6 and walls 1 to 6, of which three are the same.
 FLOORS = ("chipboard", "grid_tiles", "terrazzo_tiles", "carpet", "planks", "parquet")
 WALLS = ("chipboard", "grid_tiles", "terrazzo_tiles", "zigzag_panel", "plaster", "dark_brick")
 
@@ -65,15 +66,15 @@ _CAMERAS = (
 )
 NUM_CAMERAS = len(_CAMERAS)
 _FIELD_OF_VIEW = 45.0
-# Pixels of the published pictures, and of the square that the GENESIS papers cut out.
+# Pixels of the published images, and of the square that the GENESIS papers crop.
 _SIDE, _CROPPED = 224, 196
 _OFFSET = (_SIDE - _CROPPED) // 2
 
-# Where the suns are.
+# Directions of the lights.
 _LIGHTS = ((0, 0, 20), (-9, -9, 20), (-9, 9, 20), (9, 9, 20), (9, -9, 20))
 NUM_LIGHTS = len(_LIGHTS)
-# MuJoCo's 0.7 for each, but that here the sum is not cut off: the floor is darkened instead, and
-# the lamp with shadows outshines the others, so that shadows on the floor are as dark.
+# MuJoCo has 0.7 for each and clips their sum. Here the sum is not clipped: instead, the floor is
+# darker, and the light that casts shadows brighter, so that shadows on the floor are as dark.
 _WITH_SHADOW, _WITHOUT_SHADOW = 0.95, 0.65
 _FLOOR_SHADE, _WALL_SHADE = 0.5, 0.85
 _SPECULAR, _SHININESS = 0.2, 64.0
@@ -89,7 +90,7 @@ NUM_PIECES = 3 + MAX_OBJECTS
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """What N pictures show but for the tower.
+    """What surrounds the towers in N images.
 
     Attributes:
       wall, floor: int32 [N], index in `WALLS` and `FLOORS`.
@@ -102,7 +103,7 @@ class Surroundings:
 
 
 def draw_surroundings(rng: np.random.Generator, count: int) -> Surroundings:
-    """Draws what is around the towers of `count` pictures, everything uniform."""
+    """Draw the surroundings of `count` images, with uniform distributions."""
     return Surroundings(
         wall=uniform_integers(rng, len(WALLS), count),
         floor=uniform_integers(rng, len(FLOORS), count),
@@ -112,7 +113,7 @@ def draw_surroundings(rng: np.random.Generator, count: int) -> Surroundings:
 
 @functools.cache
 def camera(number: int, size: int) -> Camera:
-    """The camera of a number from 1 to 16, for pictures of size x size pixels."""
+    """Create camera `number`, 1 to 16, for images of size x size pixels."""
     position, pitch, heading = _CAMERAS[number - 1]
     forward = yaw(heading) @ axis_rotation(0, pitch) @ np.array([0.0, 0.0, -1.0])
     whole = look_at(position, position + forward, focal_length(_FIELD_OF_VIEW, _SIDE), _SIDE, _SIDE)
@@ -120,7 +121,7 @@ def camera(number: int, size: int) -> Camera:
 
 
 def blocks(towers: Towers, index: int) -> list[Body]:
-    """Blocks of a tower, labelled from the bottom up."""
+    """Create the blocks of a tower, labelled from the bottom up."""
     bodies = []
     for level in range(towers.height[index]):
         shape, rotation = _shape(towers.shape[index, level], towers.size[index, level])
@@ -138,7 +139,7 @@ def blocks(towers: Towers, index: int) -> list[Body]:
 
 
 def _shape(shape: int, size: np.ndarray) -> tuple[shapes.Shape, np.ndarray]:
-    """Shape of a block and how it is turned in the block's own frame."""
+    """Create the shape of a block, and its rotation in the block's own frame."""
     upright = np.eye(3)
     width, depth, height = size
     if shape == CUBOID:
@@ -154,20 +155,20 @@ def _shape(shape: int, size: np.ndarray) -> tuple[shapes.Shape, np.ndarray]:
 def scene(
     bodies: list[Body], surroundings: Surroundings, index: int, number: int, size: int
 ) -> Scene:
-    """One picture's scene.
+    """Create the scene of one image.
 
     Args:
       bodies: from `blocks`.
-      surroundings: of all pictures.
-      index: which picture of them.
+      surroundings: of all images.
+      index: the image.
       number: of the camera, 1 to 16.
-      size: side of the picture in pixels.
+      size: side of the image in pixels.
     """
     room = _room(FLOORS[surroundings.floor[index]], WALLS[surroundings.wall[index]])
     lights = [
         Light(
             position,
-            color=(_WITH_SHADOW if i == surroundings.light[index] else _WITHOUT_SHADOW,) * 3,
+            grey(_WITH_SHADOW if i == surroundings.light[index] else _WITHOUT_SHADOW),
             directional=True,
             casts_shadow=i == surroundings.light[index],
         )
@@ -178,18 +179,18 @@ def scene(
         lights,
         camera(number, size),
         NUM_PIECES,
-        ambient=((0.0,) * 3, (0.0,) * 3),
+        ambient=(grey(0.0), grey(0.0)),
         sky=_SKY,
     )
 
 
 @functools.cache
 def _room(floor: str, wall: str) -> tuple[Body, ...]:
-    """Floor and two walls, each bearing one repetition of its texture."""
+    """Create the floor and two walls, each with one repetition of its texture."""
 
     def material(texture: str, shade: float) -> Material:
         return Material(
-            (shade,) * 3, texture, texture_size=(_ROOM, _ROOM), texture_offset=(0.5, 0.5)
+            grey(shade), texture, texture_size=(_ROOM, _ROOM), texture_offset=(0.5, 0.5)
         )
 
     half = _ROOM / 2

@@ -1,7 +1,6 @@
-"""TFDS builder of a ShapeStacks look-alike, rendered on the spot."""
+"""TFDS builder of synthetic ShapeStacks."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.rendering import render, stack_scenes
@@ -9,37 +8,31 @@ from ocgm.datasets.shapestacks import shapestacks_dataset_builder as published
 from ocgm.datasets.shapestacks_synthetic import scenes as scenes_lib
 from ocgm.datasets.shapestacks_synthetic import towers as towers_lib
 
-# Share of towers that are of cuboids alone.
+# Fraction of towers that have only cuboids.
 _BLOCKS_SHARE = {"default": 0.5, "blocks_all": 1.0, "ccs_all": 0.0}
+_CODES = ("wall", "floor", "light", "unique_colors")
+_VECTOR = base.object_factor("number", towers_lib.MAX_OBJECTS, np.float32, 3)
 
 
 class Builder(generated.GeneratedBuilder):
     """Towers of two to six blocks, stable or not, from 16 sides."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = published.Builder.HOMEPAGE
-    VARIANTS = published.VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = published.Builder.VARIANTS
     IMAGE_SIZES = published.Builder.IMAGE_SIZES
     # Multiples of 16: whole towers.
     SIZES = (50_000, 1_600, 1_600)
     BLOCK = 2 * scenes_lib.NUM_CAMERAS
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        scalars = (*published.FACTORS, "wall", "floor", "light", "unique_colors")
-        per_object = {
-            "shape": ((), np.int32),
-            "size": ((3,), np.float32),
-            "yaw": ((), np.int32),
-            "position": ((3,), np.float32),
-            "color": ((3,), np.uint8),
-        }
-        factors = {name: tfds.features.Scalar(np.int32) for name in scalars} | {
-            name: tfds.features.Tensor(shape=(towers_lib.MAX_OBJECTS, *shape), dtype=dtype)
-            for name, (shape, dtype) in per_object.items()
-        }
-        return base.record_features(self.image_size, factors)
+    FACTORS = {
+        **published.Builder.FACTORS,
+        **dict.fromkeys(_CODES, base.scene_factor("class", np.int32)),
+        "shape": base.object_factor("class", towers_lib.MAX_OBJECTS, np.int32),
+        "size": _VECTOR,
+        "yaw": base.object_factor("number", towers_lib.MAX_OBJECTS, np.int32),
+        "position": _VECTOR,
+        # One of six colours.
+        "color": base.object_factor("class", towers_lib.MAX_OBJECTS, np.uint8, 3),
+    }
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""
@@ -56,12 +49,12 @@ class Builder(generated.GeneratedBuilder):
             scenes_lib.scene(bodies[t], surroundings, i, number, self.image_size)
             for i, (t, number) in enumerate(zip(tower, viewpoint, strict=True))
         ]
-        pictures = render(stack_scenes(scenes), self.image_size, self.image_size)
+        rendered = render(stack_scenes(scenes), self.image_size, self.image_size)
         standing = (towers.com_violation == 0) & (towers.surface_violation == 0)
         of_towers = {**vars(towers), "stable": standing.astype(np.int32)}
         return {
-            "image": np.asarray(pictures.image),
-            "masks": np.asarray(pictures.labels),
+            "image": np.asarray(rendered.image),
+            "masks": np.asarray(rendered.labels),
             "num_objects": towers.height[tower],
             "factors": {
                 **{name: values[tower] for name, values in of_towers.items()},

@@ -1,9 +1,9 @@
-"""Towers of blocks: how they are built, and whether they stand.
+"""Towers of blocks: how they are built, and whether they are stable.
 
-A tower is built from the top down by the rules that the authors of ShapeStacks published: every
-block is put below the centre of mass of all that is above it, a little beside it in a stable tower
-and far enough beside it to tip in an unstable one. `violations` knows nothing of that: it goes by
-where the blocks are.
+A tower is built from the top down by the rules that the authors of ShapeStacks published: each block
+is placed below the centre of mass of the blocks above it, shifted a little in a stable tower, and
+far enough for them to tip in an unstable one. `violations` checks stability independently, from the
+positions of the blocks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ MIN_OBJECTS = 2
 
 CUBOID, STANDING_CYLINDER, LYING_CYLINDER, SPHERE = 1, 2, 3, 4
 
-# Everything up to _BEYOND is published, but for the number of blocks and the choice of the violated
-# rule and block, which are uniform here.
+# Published. The number of blocks, the violated rule and the violating block are our choice, uniform.
 _SMALLEST, _LARGEST = 0.5, 1.0
 _MOST_BESIDE = 0.5
 _BEYOND = 0.05
@@ -29,7 +28,7 @@ COLORS = np.array(
     [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]], np.uint8
 )
 
-# Centres of mass are compared in metres or whatever the unit is; blocks are half a unit large.
+# For comparisons of centres of mass, in world units; blocks are half a unit large or larger.
 _TOLERANCE = 1e-6
 _VOLUME = {
     CUBOID: 1.0,
@@ -45,10 +44,10 @@ class Towers:
 
     Attributes:
       height: int32 [T], number of blocks.
-      com_violation: int32 [T], number from 1 up of the block that has the centre of mass of all
-        above outside its top; 0 for none.
-      surface_violation: int32 [T], number of the block that bears others on a round surface; 0 for
-        none.
+      com_violation: int32 [T], number, from 1 on, of the block with the centre of mass of all above it
+        outside its top; 0 for none.
+      surface_violation: int32 [T], number of the block that supports others on a round surface; 0
+        for none.
       shape: int32 [T, 6], 1 cuboid, 2 standing cylinder, 3 lying cylinder, 4 sphere.
       size: float32 [T, 6, 3], extents along the block's own axes; a lying cylinder's axis is its y.
       yaw: int32 [T, 6], degrees by which the block's axes are turned about z, anticlockwise.
@@ -69,18 +68,18 @@ class Towers:
 
 
 def draw_towers(rng: np.random.Generator, blocks_only: np.ndarray) -> Towers:
-    """Draws towers; one half is stable.
+    """Draw towers, half of them stable.
 
     Args:
       rng: source of randomness.
-      blocks_only: bool [T], whether a tower is of cuboids alone. Such a tower is unstable by its
-        centre of mass, others as often by a round surface.
+      blocks_only: bool [T], whether a tower has only cuboids. Such a tower is unstable by its centre
+        of mass, others as often by a round surface.
     """
     count = len(blocks_only)
     height = MIN_OBJECTS + uniform_integers(rng, MAX_OBJECTS - MIN_OBJECTS + 1, count)
     unstable, by_surface = rng.random((2, count)) < 0.5
     by_surface &= ~blocks_only
-    # Any block that bears another one.
+    # Any block that supports another one.
     violator = 1 + uniform_integers(rng, height - 1, count)
     com_violation = np.where(unstable & ~by_surface, violator, 0).astype(np.int32)
     surface_violation = np.where(unstable & by_surface, violator, 0).astype(np.int32)
@@ -108,7 +107,7 @@ def draw_towers(rng: np.random.Generator, blocks_only: np.ndarray) -> Towers:
 
 
 def _draw_shapes(rng: np.random.Generator, top: np.ndarray, round_: np.ndarray) -> np.ndarray:
-    """The top block is of any shape, those below it are flat, but for the violator."""
+    """Draw shapes: any for the top block, flat ones below, a round one for the violator."""
     flat_shape = np.where(uniform_integers(rng, 2, top.shape), CUBOID, STANDING_CYLINDER)
     round_shape = np.where(uniform_integers(rng, 2, top.shape), LYING_CYLINDER, SPHERE)
     any_shape = 1 + uniform_integers(rng, 4, top.shape)
@@ -116,7 +115,7 @@ def _draw_shapes(rng: np.random.Generator, top: np.ndarray, round_: np.ndarray) 
 
 
 def _draw_sizes(rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
-    """Extents [T, 6, 3]: those across a cylinder and a sphere's are equal."""
+    """Draw extents [T, 6, 3], equal for a sphere and across a cylinder."""
     size = _SMALLEST + (_LARGEST - _SMALLEST) * rng.random((*shape.shape, 3))
     equal = np.array([[0, 0, 0], [0, 1, 2], [0, 0, 2], [0, 1, 0], [0, 0, 0]])
     return np.take_along_axis(size, equal[shape], axis=-1)
@@ -125,14 +124,14 @@ def _draw_sizes(rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
 def _draw_offsets(
     rng: np.random.Generator, shape: np.ndarray, size: np.ndarray, violator: np.ndarray
 ) -> np.ndarray:
-    """How far a block's centre is from the centre of mass above, along its own axes, [T, 6, 2]."""
+    """Draw each block's offset, along its axes, from the centre of mass above it, [T, 6, 2]."""
     share, within = rng.random((2, *shape.shape, 2))
     sign = 1 - 2 * uniform_integers(rng, 2, (*shape.shape, 2))
     # The extents of the published generator.
     extent = size[..., :2] * np.array([[0, 0], [1, 1], [0.5, 0.5], [0, 1], [0, 0]])[shape]
     stable = sign * share * _MOST_BESIDE * extent / 2
-    # Outside in x, in y or in both. By the published rule, half as far for cylinders, the centre of
-    # mass would still be above the cylinder.
+    # Outside in x, in y or in both. The published rule has half the distance for cylinders, by which
+    # the centre of mass would still be above the cylinder.
     axes = uniform_integers(rng, 3, shape.shape)[..., None]
     outside = (axes == np.arange(2)) | (axes == 2)
     beyond = np.where(
@@ -142,7 +141,7 @@ def _draw_offsets(
 
 
 def _draw_colors(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Whether towers have no colour twice, int32 [T], and colours uint8 [T, 6, 3]."""
+    """Draw whether colours are unique in a tower, int32 [T], and colours, uint8 [T, 6, 3]."""
     unique = uniform_integers(rng, 2, count)
     order = np.argsort(rng.random((count, MAX_OBJECTS)), axis=1)
     independent = uniform_integers(rng, len(COLORS), (count, MAX_OBJECTS))
@@ -156,14 +155,14 @@ def _pile_up(
     yaw: np.ndarray,
     offset: np.ndarray,
 ) -> np.ndarray:
-    """Centres of the blocks, float32 [T, 6, 3]."""
+    """Compute the centres of the blocks, float32 [T, 6, 3], from their offsets."""
     count = len(shape)
     mass = _masses(shape, size)
     offset = _rotated(offset, yaw)
     position = np.zeros((count, MAX_OBJECTS, 3))
     center, total = np.zeros((count, 2)), np.zeros((count, 1))
     for level in reversed(range(MAX_OBJECTS)):
-        # The top block is where it is: all else is put below it.
+        # The top block has nothing above it and stays at the origin.
         below = center + np.where(total > 0, offset[:, level], 0)
         position[:, level, :2] = below
         new = total + mass[:, level, None]
@@ -177,15 +176,15 @@ def _pile_up(
 
 
 def violations(towers: Towers) -> tuple[np.ndarray, np.ndarray]:
-    """Finds what is wrong with towers, from where their blocks are.
+    """Find the violations of stability, from the positions of the blocks.
 
     Args:
-      towers: their shapes, sizes, yaws and positions are looked at.
+      towers: of which shapes, sizes, yaws and positions are read.
 
     Returns:
-      (com, surface): bool [T, 6] each. Whether all that is above a block has its centre of mass
-      outside of where the block bears it (anywhere on a flat top, on the ridge of a lying cylinder,
-      on a sphere's highest point); and whether a block bears others on a round surface.
+      com: bool [T, 6], whether the blocks above have their centre of mass outside the support of a
+        block: its flat top, the ridge of a lying cylinder, the highest point of a sphere.
+      surface: bool [T, 6], whether a block supports others on a round surface.
     """
     mass = _masses(towers.shape, towers.size)
     com = np.zeros(towers.shape.shape, bool)
@@ -203,7 +202,7 @@ def violations(towers: Towers) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_outside(shape: np.ndarray, size: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Whether points [T, 2] of the blocks' frames are outside of where the blocks bear others."""
+    """Check whether points [T, 2] of the blocks' frames are outside the blocks' support."""
     reach = np.abs(point)
     radius = np.hypot(point[:, 0], point[:, 1])
     half = size[:, :2] / 2 + _TOLERANCE
@@ -219,13 +218,13 @@ def _is_outside(shape: np.ndarray, size: np.ndarray, point: np.ndarray) -> np.nd
 
 
 def _masses(shape: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Masses [T, 6] of blocks of equal density; 0 where there is none."""
+    """Compute the masses [T, 6] of blocks of equal density; 0 where there is none."""
     filled = np.array([0.0, *(_VOLUME[i] for i in range(1, 5))])
     return filled[shape] * size.astype(np.float64).prod(axis=-1)
 
 
 def _rotated(vector: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Vectors [..., 2] turned anticlockwise."""
+    """Rotate vectors [..., 2] anticlockwise."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     x, y = vector[..., 0], vector[..., 1]
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)

@@ -1,4 +1,4 @@
-"""TFDS builder of Sketchy's demonstrations, read from the unpacked archives."""
+"""TFDS builder of Sketchy's demonstrations, from the unpacked archives."""
 
 import pathlib
 import re
@@ -12,18 +12,17 @@ from ocgm.datasets.builders import base, from_files, pictures
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import bytes_bar
 from ocgm.datasets.builders.resizing import pillow
+from ocgm.datasets.builders.splits import tenths
 from ocgm.datasets.builders.tfrecord import Field, read_examples
-
-VARIANTS = {"default": "Demonstrations of lift_green and stack_green_on_red."}
 
 _ARCHIVES = "lift_green__demos and stack_green_on_red__demos (two .tar.bz2 archives each)"
 _EPISODE = re.compile(r"\d+_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WIDTH, _HEIGHT = 960, 600
 
-# The part that the GENESIS-V2 authors use, 672 pixels wide and 448 high: its first row, by camera.
+# First row, by camera, of the 448x672 pixels that the GENESIS-V2 authors use.
 _FIRST_ROW = {"pixels/basket_front_left": 71, "pixels/basket_front_right": 91}
 _FIRST_COLUMN = 144
-# Squares of that part: left and upper edge and side in pixels. First one of the whole height.
+# Square crops of it: left and upper edge and side in pixels. The first has the whole height.
 CROPS = (
     (112, 0, 448),
     *((left, upper, 352) for upper in (0, 96) for left in (0, 160, 320)),
@@ -33,23 +32,22 @@ CROPS = (
 class Builder(from_files.FileBuilder):
     """A robot arm that moves coloured blocks, seen by two cameras."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     HOMEPAGE = "https://github.com/google-deepmind/deepmind-research/tree/master/sketchy"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Unpack {_ARCHIVES} of https://storage.googleapis.com/sketchy-data/ into the folder."
     )
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Demonstrations of lift_green and stack_green_on_red."}
     IMAGE_SIZES = (128, 64)
+    FACTORS = {
+        **dict.fromkeys(("episode", "camera", "crop"), base.scene_factor("class", np.int32)),
+        "step": base.scene_factor("number", np.int32),
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        names = ("episode", "step", "camera", "crop")
-        factors = {name: tfds.features.Scalar(np.int32) for name in names}
-        return base.record_features(self.image_size, factors, masks=False)
+        return base.record_features(self.image_size, self.factors, masks=False)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The episodes, in the order of their names, wherever they lie in the folder."""
+        """Return the episodes below the folder, in the order of their names."""
         found = [path for path in folder.rglob("*") if _EPISODE.fullmatch(path.name)]
         episodes = sorted(
             (path for path in found if path.is_file()), key=lambda path: (path.name, path)
@@ -64,13 +62,7 @@ class Builder(from_files.FileBuilder):
 
     def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
         """See `FileBuilder`."""
-        tenth = max(1, len(files) // 10)
-        numbers = range(len(files))
-        parts = {
-            "train": numbers[2 * tenth :],
-            "validation": numbers[:tenth],
-            "test": numbers[tenth : 2 * tenth],
-        }
+        parts = tenths(range(len(files)))
         return {split: self._records(split, part, files) for split, part in parts.items()}
 
     def _records(

@@ -1,8 +1,8 @@
-"""The robot of Sketchy's scenes: a red arm with a black gripper of two white fingers, and cables.
+"""The robot of synthetic Sketchy: a red arm with a black gripper of two white fingers, and cables.
 
-Size and place of the gripper's parts and of the red column were measured in four published frames;
-the links in between, mostly outside the pictures, are a simple arm of our own that reaches the
-gripper. Units and axes as in `workplace`.
+Sizes and positions of the gripper's parts and of the red column were measured in four published
+frames; the links between them, mostly outside the images, are a simple arm of our own. Units and
+axes are those of `workplace`.
 """
 
 import math
@@ -13,7 +13,7 @@ from ocgm.datasets.rendering import Body, Material, shapes, yaw
 
 # Widest opening between the fingers.
 WIDEST = 0.085
-# How far the fingers reach below the point between them at which they hold things.
+# Distance that the fingers extend below the point between them at which they grasp.
 FINGERTIP = 0.015
 
 _SHOULDER = np.array([-0.80, 0.0, 0.32])
@@ -31,7 +31,13 @@ _PLUG = Material((0.14, 0.15, 0.33))
 
 
 def bodies(pinch: np.ndarray, turn: float, opening: float) -> list[Body]:
-    """Robot whose fingers are `opening` apart at `pinch`, on a line at `turn` degrees to x."""
+    """Create the robot.
+
+    Args:
+      pinch: [3], point between the fingers.
+      turn: angle of the line through the fingers to x, in degrees.
+      opening: distance between the fingers.
+    """
     return [*_gripper(pinch, turn, opening), *_arm(pinch + (0, 0, _WRIST))]
 
 
@@ -79,7 +85,7 @@ def _arm(wrist: np.ndarray) -> list[Body]:
 
 
 def _elbow(wrist: np.ndarray) -> np.ndarray:
-    """Where two links meet that go from the shoulder to the wrist, bent up and to the left."""
+    """Compute the joint of two links from the shoulder to the wrist, bent up and to the left."""
     reach = wrist - _SHOULDER
     distance = np.linalg.norm(reach)
     forward = reach / distance
@@ -90,7 +96,7 @@ def _elbow(wrist: np.ndarray) -> np.ndarray:
 
 
 def _hanging(start: np.ndarray, end: np.ndarray, sag: float) -> list[Body]:
-    """A cable of five rods along a parabola."""
+    """Create a cable of five rods along a parabola."""
     t = np.linspace(0, 1, 6)[:, None]
     points = start + t * (end - start) - 4 * sag * t * (1 - t) * (0, 0, 1)
     return [
@@ -108,12 +114,12 @@ def _rod(start: np.ndarray, end: np.ndarray, radius: float, material: Material) 
 def _faint(
     shape: shapes.Shape, material: Material, position: np.ndarray, rotation: np.ndarray = _UPRIGHT
 ) -> Body:
-    """Part of the robot whose shadow is too soft to be seen in the published frames."""
+    """Create a part without a shadow: in the published frames it is too soft to be visible."""
     return Body(shape, material, position, rotation, casts_shadow=False)
 
 
 def _pointing(direction: np.ndarray) -> np.ndarray:
-    """A rotation that takes z to a unit vector."""
+    """Return a rotation [3, 3] that maps z to a unit vector."""
     helper = np.eye(3)[np.argmin(np.abs(direction))]
     x = np.cross(helper, direction)
     x /= np.linalg.norm(x)

@@ -1,10 +1,10 @@
-"""Episodes of Sketchy: what the robot does with three objects (random) and what that looks like.
+"""Episodes of synthetic Sketchy: random choices, and scenes of four steps.
 
-Published: two tasks, lifting the green object and putting it on the red one; three objects, one
-red, one green, one blue, in a basket with sloping sides; two cameras and their crops. Measured in
-four frames: see `workplace` and `robot`; there the red object is a cube of 7.3 cm, the green one a
-block of 4 to 6 cm and the blue one a ball of 8 cm. Our own choice is all the rest, above all the
-four moments of an episode and the distributions in `draw_episode`.
+Published: two tasks, lifting the green object and stacking it on the red one; three objects, red,
+green and blue, in a basket with sloping sides; two cameras and their crops. Measured in four frames
+(see `workplace` and `robot`): the red object is a cube of 7.3 cm, the green one a block of 4 to 6 cm
+and the blue one a ball of 8 cm. Our choice: everything else, such as the four steps of an episode and
+the distributions of `draw_episode`.
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ RED, GREEN, BLUE = range(NUM_OBJECTS)
 _NUM_PIECES = 96
 _SMALLEST = np.array([[0.060, 0.060, 0.060], [0.040, 0.050, 0.035], [0.065, 0.065, 0.065]])
 _LARGEST = np.array([[0.080, 0.080, 0.080], [0.055, 0.065, 0.050], [0.085, 0.085, 0.085]])
-# Objects lie at most this far from the middle of the basket, along x and y.
+# Largest distance of objects from the middle of the basket, along x and y.
 _REACH = 0.18
-# Least distance of two objects, outside the circles around them: the fingers go in between.
+# Least gap between the circles around two objects, for the fingers.
 _GAP = 0.03
 _MATERIALS = (
     Material((0.94, 0.42, 0.36)),
@@ -50,17 +50,17 @@ _MATERIALS = (
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """Random choices of an episode: four moments of one task.
+    """Random choices of an episode, four steps of one task.
 
     Attributes:
       task: index in `TASKS`.
       shape: int32 [3], index in `SHAPES`, of the red, the green and the blue object.
-      size: float32 [3, 3], edges or diameters along the object's own axes.
-      position: float32 [4, 3, 3], centres at every moment.
-      yaw: float32 [3], degrees about z, of all moments.
+      size: float32 [3, 3], edges or diameters along the object's own axes, in metres.
+      position: float32 [4, 3, 3], centres at each step.
+      yaw: float32 [3], degrees about z, the same at all steps.
       gripper: float32 [4, 3], point between the fingers.
-      gripper_yaw: float32 [4], degrees from x to the line on which the fingers are.
-      gripper_opening: float32 [4], distance of the fingers.
+      gripper_yaw: float32 [4], degrees from x to the line through the fingers.
+      gripper_opening: float32 [4], distance between the fingers.
     """
 
     task: int
@@ -74,14 +74,13 @@ class Episode:
 
 
 def draw_episode(rng: np.random.Generator) -> Episode:
-    """Draws an episode.
+    """Draw an episode.
 
     Both tasks are equally likely. Red and green are blocks, blue is a block, a ball or a cylinder;
-    sizes are uniform between those of `_SMALLEST` and `_LARGEST` (balls: one for all axes;
-    cylinders: one across). Objects lie in the basket with any yaw, uniform over the places where
-    they are far enough apart. The four moments: the gripper is anywhere over the basket; open
-    above the green object; closed around it; and with it in the air, or having put it on the red
-    object.
+    sizes are uniform between `_SMALLEST` and `_LARGEST`, equal along all axes of balls and across
+    cylinders. Yaws are uniform, places uniform over those in the basket that are far enough apart. At
+    the four steps the gripper is anywhere over the basket; open above the green object; closed around
+    it; and holding it in the air, or releasing it on the red object.
     """
     task = int(uniform_integers(rng, len(TASKS), ()))
     shape = np.array([0, 0, uniform_integers(rng, len(SHAPES), ())], np.int32)
@@ -101,7 +100,7 @@ def draw_episode(rng: np.random.Generator) -> Episode:
     else:
         green[3] = resting[RED] + (0, 0, size[RED, 2] / 2 + size[GREEN, 2] / 2)
     start = np.append(0.2 * (2 * rng.random(2) - 1), 0.08 + 0.17 * rng.random())
-    # Half a turn changes nothing but which finger is where.
+    # Half a turn only exchanges the fingers.
     grasp_yaw = turn[GREEN] % 180
     width = size[GREEN, 0]
     released = robot.WIDEST if TASKS[task] == "stack_green_on_red" else width
@@ -120,7 +119,7 @@ def draw_episode(rng: np.random.Generator) -> Episode:
 
 
 def _places(rng: np.random.Generator, radius: np.ndarray) -> np.ndarray:
-    """Points [3, 2] whose circles, of `radius` [3], are at least `_GAP` apart."""
+    """Draw points [3, 2] around which circles of `radius` [3] are at least `_GAP` apart."""
     first, second = np.triu_indices(NUM_OBJECTS, 1)
     least = radius[first] + radius[second] + _GAP
     while True:
@@ -131,10 +130,10 @@ def _places(rng: np.random.Generator, radius: np.ndarray) -> np.ndarray:
 
 
 def views(episode: Episode, side: int) -> Scene:
-    """All that is recorded of an episode, to be drawn with side x side pixels.
+    """Create all views of an episode, for images of side x side pixels.
 
     Returns:
-      Scenes [4 * 2 * 7], ordered by moment, camera and crop.
+      Scenes [4 * 2 * 7], ordered by step, camera and crop.
     """
     cameras = [
         workplace.camera(camera, crop, side)
@@ -148,7 +147,7 @@ def views(episode: Episode, side: int) -> Scene:
 
 
 def scene(episode: Episode, step: int, camera: Camera) -> Scene:
-    """All there is at one moment of an episode, seen by a camera."""
+    """Create the scene of one step of an episode, seen by a camera."""
     robot_bodies = robot.bodies(
         episode.gripper[step].astype(np.float64),
         float(episode.gripper_yaw[step]),

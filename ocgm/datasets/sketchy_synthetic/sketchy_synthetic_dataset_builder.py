@@ -1,13 +1,11 @@
-"""TFDS builder of a look-alike of Sketchy, rendered on the spot."""
+"""TFDS builder of synthetic Sketchy."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
 from ocgm.datasets.rendering import render
+from ocgm.datasets.sketchy.sketchy_dataset_builder import Builder as Published
 from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
-
-VARIANTS = {"default": "A robot arm over three objects in a basket, drawn here."}
 
 _OBJECTS = scenes_lib.NUM_OBJECTS
 _VIEWS = (scenes_lib.NUM_STEPS, scenes_lib.NUM_CAMERAS, scenes_lib.NUM_CROPS)
@@ -16,32 +14,23 @@ _VIEWS = (scenes_lib.NUM_STEPS, scenes_lib.NUM_CAMERAS, scenes_lib.NUM_CROPS)
 class Builder(generated.GeneratedBuilder):
     """A robot arm that moves coloured objects, seen by two cameras; synthetic."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
-    HOMEPAGE = "https://github.com/google-deepmind/deepmind-research/tree/master/sketchy"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
-    IMAGE_SIZES = (128, 64)
+    HOMEPAGE = Published.HOMEPAGE
+    VARIANTS = {"default": "A robot arm over three objects in a basket, rendered."}
+    IMAGE_SIZES = Published.IMAGE_SIZES
     # Whole episodes: 360, 20 and 20.
     SIZES = (20_160, 1_120, 1_120)
-    # An episode.
-    BLOCK = int(np.prod(_VIEWS))
-
-    def _features(self) -> tfds.features.FeaturesDict:
-        whole, real = tfds.features.Scalar(np.int32), tfds.features.Scalar(np.float32)
-        factors = {
-            # Those of the published dataset's record, then what only we know.
-            **dict.fromkeys(("episode", "step", "camera", "crop"), whole),
-            "task": whole,
-            "gripper": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-            "gripper_yaw": real,
-            "gripper_opening": real,
-            "shape": tfds.features.Tensor(shape=(_OBJECTS,), dtype=np.int32),
-            "size": tfds.features.Tensor(shape=(_OBJECTS, 3), dtype=np.float32),
-            "position": tfds.features.Tensor(shape=(_OBJECTS, 3), dtype=np.float32),
-            "yaw": tfds.features.Tensor(shape=(_OBJECTS,), dtype=np.float32),
-        }
-        return base.record_features(self.image_size, factors)
+    BLOCK = int(np.prod(_VIEWS))  # One episode.
+    FACTORS = {
+        **Published.FACTORS,
+        "task": base.scene_factor("class", np.int32),
+        "gripper": base.scene_factor("number", np.float32, 3),
+        "gripper_yaw": base.scene_factor("number", np.float32),
+        "gripper_opening": base.scene_factor("number", np.float32),
+        "shape": base.object_factor("class", _OBJECTS, np.int32),
+        "size": base.object_factor("number", _OBJECTS, np.float32, 3),
+        "position": base.object_factor("number", _OBJECTS, np.float32, 3),
+        "yaw": base.object_factor("number", _OBJECTS, np.float32),
+    }
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

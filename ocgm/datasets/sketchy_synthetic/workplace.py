@@ -1,10 +1,10 @@
-"""What never moves in the scenes of Sketchy: table with basket, rails, walls, lamps and cameras.
+"""Fixed parts of synthetic Sketchy's scenes: table, basket, rails, walls, lamps and cameras.
 
 Lengths are in metres. The origin is the centre of the basket's rim, x points away from the robot,
-y to its left and z up, with the table's top at z = 0. Published frames of one episode, two of
-each camera, gave the measures marked "fitted": 20 points on the basket and the gripper, whose pose
-is published too, are met within 6 pixels of 960 x 600 by cameras without distortion. Colours were
-read off the same frames; lamps are ours.
+y to its left and z up, with the table's top at z = 0. Numbers marked "fitted" are from published
+frames of one episode, two of each camera: cameras without distortion project 20 points on the basket
+and the gripper, whose pose is published, to within 6 pixels of 960 x 600. Colours were read off the
+same frames; lamps are our choice.
 """
 
 import math
@@ -14,16 +14,16 @@ import numpy as np
 from ocgm.datasets.rendering import Body, Camera, Light, Material, axis_rotation, crop, shapes, yaw
 from ocgm.datasets.sketchy.sketchy_dataset_builder import CROPS
 
-# Fitted: edges of the basket's square rim and floor, and how deep the floor lies.
+# Fitted: edges of the basket's square rim and floor, and depth of the floor.
 RIM, FLOOR, DEPTH = 0.68, 0.51, 0.07
-# Fitted: where the rails stand on the table, and their height.
+# Fitted: distance of the rails from the middle, and their height.
 _RAIL, _RAIL_HEIGHT = 0.56, 0.055
 
 CAMERAS = ("front_left", "front_right")
-# Pixels of a published frame, and the first row and column that the GENESIS-V2 authors keep of it.
+# Pixels of a published frame, and the first row and column that the GENESIS-V2 authors keep.
 _FRAME_HEIGHT, _FRAME_WIDTH = 600, 960
 _TOPS, _LEFT = (71, 91), 144
-# Fitted, for all of a frame.
+# Fitted, for uncropped frames.
 _FOCAL_LENGTH = 683.0
 _POSITIONS = ((0.545, -0.546, 0.293), (0.550, 0.552, 0.289))
 _ROTATIONS = (
@@ -49,7 +49,7 @@ AMBIENT = ((0.42, 0.42, 0.42), (0.52, 0.52, 0.52))
 
 
 def camera(number: int, crop_number: int, side: int) -> Camera:
-    """Camera `CAMERAS[number]`, cut down to one of `CROPS`, with side x side pixels."""
+    """Create camera `CAMERAS[number]`, cropped to one of `CROPS`, at side x side pixels."""
     whole = Camera(
         position=np.array(_POSITIONS[number], np.float32),
         rotation=np.array(_ROTATIONS[number], np.float32),
@@ -61,7 +61,7 @@ def camera(number: int, crop_number: int, side: int) -> Camera:
 
 
 def bodies() -> list[Body]:
-    """Table, basket, rails and walls."""
+    """Create table, basket, rails and walls."""
     return [*_table(), *_basket(), *_rails(), *_room()]
 
 
@@ -70,13 +70,13 @@ def _block(size, material: Material, position, turn: float = 0.0) -> Body:
 
 
 def _table() -> list[Body]:
-    """Four boards that leave out the basket's rim, and slots cut into them."""
+    """Create four boards around the basket's rim, with slots."""
     board = (1.2 - RIM) / 2
     middle = (RIM + board) / 2
     found = []
     for side in range(4):
         turn = yaw(90 * side)
-        # Two boards are longer, so that the corners are covered once.
+        # Two boards are longer, to cover the corners once.
         length = 1.2 if side % 2 else RIM
         found.append(_block((board, length, 0.04), _TABLE, turn @ (middle, 0, -0.02), 90 * side))
         slot = turn @ (RIM / 2 + 0.09, 0, 0)
@@ -88,11 +88,11 @@ def _table() -> list[Body]:
 
 
 def _basket() -> list[Body]:
-    """Floor and four sloping sides, each with a line along its rim."""
+    """Create the floor and four sloping sides, each with a line along its rim."""
     found = [_block((RIM, RIM, 0.1), _BASKET, (0, 0, -DEPTH - 0.05))]
     run = (RIM - FLOOR) / 2
     slope = math.degrees(math.atan2(DEPTH, run))
-    # Longer than the side, so that its lower end is below the floor.
+    # Longer than the side, so that the lower end is below the floor.
     length, thickness = 1.3 * math.hypot(run, DEPTH), 0.2
     for side in range(4):
         turn = yaw(90 * side) @ axis_rotation(1, -slope)
@@ -106,7 +106,7 @@ def _basket() -> list[Body]:
 
 
 def _rails() -> list[Body]:
-    """Aluminium profiles with a groove on the three sides that are seen, held by brackets."""
+    """Create aluminium profiles with a groove on the three visible sides, held by brackets."""
     found = []
     for degrees in (90, 180, 270):
         turn = yaw(degrees)
@@ -127,7 +127,7 @@ def _rails() -> list[Body]:
 
 
 def _room() -> list[Body]:
-    """Curtains to the left and right of the robot, the wall behind it and the floor."""
+    """Create curtains to the left and right of the robot, the wall behind it and the floor."""
     size = (4.0, 2.4)
     curtains = [
         Body(shapes.wall(size), _CURTAIN, (0, 0.78 * sign, 0.8), yaw(turn), casts_shadow=False)

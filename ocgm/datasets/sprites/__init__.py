@@ -1,1 +1,1 @@
-"""dSprites shapes and scenes of them."""
+"""dSprites, and scenes of them."""

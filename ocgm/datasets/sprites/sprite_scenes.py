@@ -1,20 +1,20 @@
-"""Scenes of flat dSprites and what they look like; both kinds of Multi-dSprites are such scenes."""
+"""Scenes of flat dSprites, their images and records; both kinds of Multi-dSprites share them."""
 
 import dataclasses
 import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from ocgm.datasets.builders.base import Records, record_features
+from ocgm.datasets.builders.base import Factor, Records, object_factor, scene_factor
 from ocgm.datasets.builders.generated import SceneArrays
 from ocgm.datasets.sprites import sprites
 from ocgm.errors import UserError
 
-# Turns indices [N] of the dSprites file into bool [N, 64, 64].
+# Maps indices [N] of the dSprites file to bool [N, 64, 64].
 DrawSprites = Callable[[np.ndarray], np.ndarray]
 
 # Images of the dSprites file that are read at once.
@@ -23,7 +23,7 @@ _READ_IMAGES = 8192
 
 @dataclasses.dataclass(frozen=True)
 class Scenes(SceneArrays):
-    """Random choices of N scenes of at most K objects; later ones are in front of earlier ones.
+    """Random choices of N scenes of at most K objects; later objects cover earlier ones.
 
     Attributes:
       background: uint8 [N, 3], RGB.
@@ -39,27 +39,27 @@ class Scenes(SceneArrays):
 
     @property
     def palette(self) -> np.ndarray:
-        """uint8 [N, 1 + K, 3], the colours in the order of the labels: background first."""
+        """Colours in the order of the labels, background first, uint8 [N, 1 + K, 3]."""
         return np.concatenate([self.background[:, None], self.color], axis=1)
 
 
 def sprite_source(path: str | os.PathLike) -> DrawSprites:
-    """Returns the sprites of the dSprites file, or if `path` is '' those drawn from formulas."""
+    """Return the sprites of the dSprites file, or those drawn from formulas if `path` is ''."""
     return real_sprites(path) if path else analytic_sprites
 
 
 def analytic_sprites(index: np.ndarray) -> np.ndarray:
-    """Draws the sprites of an index array [N] into bool [N, 64, 64]."""
+    """Draw the sprites of an index array [N] from formulas, bool [N, 64, 64]."""
     return sprites.render_sprites(*sprites.factors_from_index(index))
 
 
 def real_sprites(path: str | os.PathLike) -> DrawSprites:
-    """Reads the sprites of the dSprites file.
+    """Read the sprites of the dSprites file.
 
-    The file is read as a stream and kept at one bit a pixel (380 MB instead of 3 GB).
+    The file is read as a stream and stored at one bit a pixel (380 MB instead of 3 GB).
 
     Args:
-      path: `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or `.hdf5`, which needs h5py.
+      path: path of `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or `.hdf5`, which needs h5py.
 
     Returns:
       A function like `analytic_sprites`.
@@ -80,7 +80,7 @@ def real_sprites(path: str | os.PathLike) -> DrawSprites:
         raise UserError(f"no dSprites file at {path}") from error
     except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is not the dSprites {'hdf5' if is_hdf5 else 'npz'} file, or is damaged: "
+            f"{path} is not the dSprites {'hdf5' if is_hdf5 else 'npz'} file, or is corrupt: "
             f"expected an entry 'imgs' of shape {(count, side, side)} and type uint8 ({error})"
         ) from error
 
@@ -91,7 +91,7 @@ def real_sprites(path: str | os.PathLike) -> DrawSprites:
 
 
 def _npz_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
-    """Yields the images of an npz file, some at a time."""
+    """Yield the images of an npz file in blocks."""
     with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
         version = np.lib.format.read_magic(stream)
         read_header = {
@@ -108,12 +108,12 @@ def _npz_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iter
 
 
 def _hdf5_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
-    """Yields the images of an hdf5 file, some at a time."""
+    """Yield the images of an hdf5 file in blocks."""
     try:
         import h5py
     except ImportError as error:
         raise UserError(
-            f"{path} needs h5py: pip install 'ocgm[hdf5]', or take the npz file"
+            f"{path} needs h5py: pip install 'ocgm[hdf5]', or use the npz file"
         ) from error
     with h5py.File(path) as file:
         images = file["imgs"]
@@ -124,16 +124,16 @@ def _hdf5_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Ite
 
 
 def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[str, np.ndarray]:
-    """Paints scenes.
+    """Draw scenes.
 
     Args:
       scenes: N scenes.
-      draw: turns sprite indices [M] into bool [M, 64, 64].
+      draw: maps sprite indices [M] to bool [M, 64, 64].
 
     Returns:
-      `image` uint8 [N, 64, 64, 3]; `masks` uint8 [N, 64, 64], 0 is background and 1 to K the
-      objects in the order of painting; `visibility` float32 [N, K], the part of each object's
-      pixels that no later object covers, 0 for padding.
+      `image` uint8 [N, 64, 64, 3]; `masks` uint8 [N, 64, 64], 0 for the background and 1 to K for
+      the objects in the order of drawing; `visibility` float32 [N, K], the fraction of each
+      object's pixels that no later object covers, 0 for padding.
     """
     n, max_objects = scenes.sprite.shape
     masks = np.zeros((n, sprites.IMAGE_SIZE, sprites.IMAGE_SIZE), np.uint8)
@@ -151,33 +151,26 @@ def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[
     }
 
 
-def features(
-    max_objects: int, **more_factors: tfds.features.FeatureConnector
-) -> tfds.features.FeaturesDict:
-    """What `records` returns, of one scene, and further factors."""
+def factors(max_objects: int, color: Literal["class", "number"]) -> dict[str, Factor]:
+    """Return the factors of the scenes of `records`.
 
-    def per_object(dtype: type, *shape: int) -> tfds.features.Tensor:
-        return tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
-
-    return record_features(
-        sprites.IMAGE_SIZE,
-        {
-            "sprite": per_object(np.int32),
-            "shape": per_object(np.int32),
-            "scale": per_object(np.float32),
-            "orientation": per_object(np.float32),
-            "x": per_object(np.float32),
-            "y": per_object(np.float32),
-            "color": per_object(np.uint8, 3),
-            "visibility": per_object(np.float32),
-            "background_color": tfds.features.Tensor(shape=(3,), dtype=np.uint8),
-            **more_factors,
-        },
-    )
+    Args:
+      max_objects: largest number of sprites in a scene.
+      color: kind of the sprites' colours: "class" if they are of a small palette.
+    """
+    number = object_factor("number", max_objects, np.float32)
+    return {
+        "sprite": object_factor("class", max_objects, np.int32, scored=False),
+        "shape": object_factor("class", max_objects, np.int32),
+        **dict.fromkeys(("scale", "orientation", "x", "y"), number),
+        "color": object_factor(color, max_objects, np.uint8, 3),
+        "visibility": object_factor("class", max_objects, np.float32, scored=False),
+        "background_color": scene_factor(color, np.uint8, 3),
+    }
 
 
 def records(scenes: Scenes, draw: DrawSprites) -> Records:
-    """Paints N scenes and returns their records, a dict of arrays [N, ...]."""
+    """Draw N scenes and return their records, a dict of arrays [N, ...]."""
     rendered = render_scenes(scenes, draw)
     present = scenes.sprite >= 0
     flat = sprites.factors_from_index(np.where(present, scenes.sprite, 0).ravel())

@@ -1,9 +1,9 @@
 """dSprites drawn from formulas, so that no download is needed.
 
 The geometry was fitted to 258 real dSprites images: at most 4 of the 4,096 pixels of an image
-differ from the original (0.01 % on average). A pixel is on if its centre lies inside the shape;
-there is no antialiasing. In continuous pixel coordinates x points right and y down, and pixel
-(r, c) has its centre at (c + 0.5, r + 0.5).
+differ from the original (0.01 % on average). A pixel is on if its centre is inside the shape, without
+antialiasing. In continuous pixel coordinates x points right and y down, and pixel (r, c) has its
+centre at (c + 0.5, r + 0.5).
 """
 
 from typing import NamedTuple
@@ -16,11 +16,11 @@ SHAPES = ("square", "ellipse", "heart")
 
 # Sizes of dSprites' latent classes; the last one varies fastest in the image index.
 _CLASS_SIZES = (3, 6, 40, 32, 32)
-# Like the original, 40 angles with both ends: 0 and 39 look the same.
+# As in the original, 40 angles including both ends: 0 and 39 look the same.
 _NUM_ANGLE_STEPS = 39
 _ANGLE_STEP = 2 * np.pi / _NUM_ANGLE_STEPS
 
-# How often a shape looks the same in a full turn.
+# Order of each shape's rotational symmetry.
 _SYMMETRY = np.array([4, 2, 1])
 
 # Lengths in pixels at scale 1.
@@ -30,8 +30,8 @@ _HEART_HALF_WIDTH = 9.6
 _HEART_UNIT = 0.6625
 _HEART_DROP = 1.45
 
-# A sprite fits into a window this wide whose corner is 14 pixels up and left of the pixel that
-# holds its centre: the farthest point of any shape, a corner of the square, is 13.6 pixels away.
+# Sides of a window that holds a sprite, and how far its corner is up and left of the pixel at the
+# sprite's centre: the farthest point of any shape, a corner of the square, is 13.6 pixels away.
 _WINDOW = 29
 _WINDOW_REACH = 14
 
@@ -55,7 +55,7 @@ class SpriteFactors(NamedTuple):
 
 
 def classes_from_index(index: np.ndarray) -> np.ndarray:
-    """Returns the latent classes of dSprites images.
+    """Return the latent classes of dSprites images.
 
     Args:
       index: int [N], positions in the dSprites file, 0 to 737,279.
@@ -75,7 +75,7 @@ def classes_from_index(index: np.ndarray) -> np.ndarray:
 
 
 def factors_from_index(index: np.ndarray) -> SpriteFactors:
-    """Returns the factors of dSprites images.
+    """Return the factors of dSprites images.
 
     Args:
       index: int [N], positions in the dSprites file, 0 to 737,279.
@@ -94,7 +94,7 @@ def factors_from_index(index: np.ndarray) -> SpriteFactors:
 
 
 def reduced_orientation(shape: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-    """Returns the smallest angles at which sprites look the same.
+    """Return the smallest angles at which sprites look the same.
 
     Args:
       shape: int [...], 0 square, 1 ellipse, 2 heart.
@@ -116,7 +116,7 @@ def render_sprites(
     x: np.ndarray,
     y: np.ndarray,
 ) -> np.ndarray:
-    """Draws sprites.
+    """Draw sprites.
 
     Args:
       shape: int [N], 0 square, 1 ellipse, 2 heart.
@@ -129,7 +129,7 @@ def render_sprites(
       bool [N, 64, 64], true inside the sprite.
     """
     shape, scale, orientation, x, y = map(np.asarray, (shape, scale, orientation, x, y))
-    # Only a window around each centre is evaluated: a fifth of the image.
+    # Evaluate only a window around each centre, a fifth of the image.
     centre = 16 + 32 * np.stack([y, x], axis=-1).astype(np.float64)
     corner = np.floor(centre).astype(np.int64) - _WINDOW_REACH
     offset = corner[..., None] + 0.5 + np.arange(_WINDOW) - centre[..., None]
@@ -160,10 +160,11 @@ def _in_ellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _in_heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Inside of x = sin(t)^3, y = 13 cos(t) - 5 cos(2t) - 2 cos(3t) - cos(4t), scaled.
+    """Check points against the curve x = sin(t)^3, y = 13 cos(t) - 5 cos(2t) - 2 cos(3t) - cos(4t).
 
     A vertical line meets the curve at t and pi - t, whose cosines are c and -c. The terms even in
-    c are the middle of the two heights, the odd ones half their distance: no polygon is needed.
+    c give the mean of the two heights, the odd ones half their difference, so that no polygon is
+    needed.
     """
     sin2 = np.cbrt(np.minimum(np.abs(u) / _HEART_HALF_WIDTH, 1)) ** 2
     cos2 = 1 - sin2

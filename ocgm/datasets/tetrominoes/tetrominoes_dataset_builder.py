@@ -6,47 +6,42 @@ import tensorflow_datasets as tfds
 from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.builders.tfrecord import Field
 
-VARIANTS = {"default": "Three pieces on black, as published."}
-
 _SIDE = 35
 _NUM_PIECES = 3
-_FACTORS = {
-    "x": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "y": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "shape": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.int32),
-    "color": tfds.features.Tensor(shape=(_NUM_PIECES, 3), dtype=np.uint8),
-    "visibility": tfds.features.Tensor(shape=(_NUM_PIECES,), dtype=np.float32),
-}
-_FORM = multi_object.Form(
-    entities=1 + _NUM_PIECES,
-    height=_SIDE,
-    width=_SIDE,
-    factors={
-        **dict.fromkeys(("x", "y", "shape", "visibility"), Field(np.float32, ())),
-        "color": Field(np.float32, (3,)),
-    },
-)
 
 
 class Builder(multi_object.MultiObjectBuilder):
     """Three tetrominoes of bright colours on black."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get tetrominoes_train.tfrecords from {multi_object.BUCKET}/tetrominoes/."
     )
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
+    VARIANTS = {"default": "Three pieces on black, as published."}
     PROTOCOLS = tuple(multi_object.SPRITE_PROTOCOLS)
     PARTS = multi_object.SPRITE_PROTOCOLS
     FOLDER = "tetrominoes"
 
-    forms = {"tetrominoes_train.tfrecords": _FORM}
+    FACTORS = {
+        **dict.fromkeys(("x", "y"), base.object_factor("number", _NUM_PIECES, np.int32)),
+        "shape": base.object_factor("class", _NUM_PIECES, np.int32),
+        "color": base.object_factor("class", _NUM_PIECES, np.uint8, 3),
+        "visibility": base.object_factor("class", _NUM_PIECES, np.float32, scored=False),
+    }
+
+    forms = {
+        "tetrominoes_train.tfrecords": multi_object.Form(
+            entities=1 + _NUM_PIECES,
+            height=_SIDE,
+            width=_SIDE,
+            factors={
+                **dict.fromkeys(("x", "y", "shape", "visibility"), Field(np.float32, ())),
+                "color": Field(np.float32, (3,)),
+            },
+        )
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
-        return base.record_features(_SIDE, _FACTORS)
+        return base.record_features(_SIDE, self.factors)
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:
         """See `MultiObjectBuilder`."""
@@ -57,5 +52,5 @@ class Builder(multi_object.MultiObjectBuilder):
             "image": form.image(example),
             "masks": multi_object.label_map(entities, pieces),
             "num_objects": len(pieces),
-            "factors": multi_object.object_factors(example, _FACTORS, pieces),
+            "factors": multi_object.object_factors(example, self.FACTORS, pieces),
         }

@@ -1,7 +1,7 @@
-"""Scenes of Tetrominoes: which pieces lie where (random) and what that looks like (not random).
+"""Random choices and images of synthetic Tetrominoes.
 
-The renderer was fitted to DeepMind's files and gives their records byte by byte. As in them, `x`
-is the row and `y` the column of the upper left corner of a piece's bounding box.
+The renderer was fitted to DeepMind's files and reproduces their images exactly. As in them, `x` is
+the row and `y` the column of the upper left corner of a piece's bounding box.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ IMAGE_SIZE = 35
 NUM_PIECES = 3
 CELL_SIZE = 5
 
-# The cells of a piece by its code in DeepMind's files, row after row. Codes 1 and 8 would be the
-# two fixed tetrominoes that are not in the files: the lying I and 01/01/11.
+# Rows of cells of each piece, by its code in DeepMind's files. Codes 1 and 8 would be the two fixed
+# tetrominoes that are not in the files: the lying I and 01/01/11.
 SHAPES = {
     2: "1/1/1/1",
     3: "111/100",
@@ -40,7 +40,7 @@ SHAPES = {
 # Red, green, blue, yellow, magenta, cyan; 1 is full intensity.
 COLORS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.uint8)
 
-# What full intensity becomes inside a cell, lit from above.
+# Values of full intensity inside a cell, lit from above.
 _BEVEL = np.array(
     [
         [191, 255, 255, 255, 223],
@@ -59,12 +59,12 @@ def _cells(rows: str) -> list[tuple[int, int]]:
     ]
 
 
-# [20, 4, 2], row and column in pixels of the upper left corners of a piece's cells; codes that do
-# not exist have zeros.
+# [20, 4, 2], row and column in pixels of the upper left corners of a piece's cells; zeros for codes
+# that do not exist.
 _CORNERS = CELL_SIZE * np.array(
     [_cells(SHAPES[code]) if code in SHAPES else [(0, 0)] * 4 for code in range(max(SHAPES) + 1)]
 )
-# [20, 2], the last row and column at which a piece is inside the image.
+# [20, 2], last row and column at which a piece is inside the image.
 _LAST = IMAGE_SIZE - CELL_SIZE - _CORNERS.max(axis=1)
 
 
@@ -86,12 +86,12 @@ class Scenes:
 
 
 def draw_scenes(rng: np.random.Generator, count: int) -> Scenes:
-    """Draws scenes of three pieces that lie inside the image and do not overlap.
+    """Draw scenes of three pieces that are inside the image and do not overlap.
 
-    DeepMind published no generator. Here shapes and colours are uniform and independent, as they
-    are in the published files by all one can see there (all 17 shapes and 6 colours about equally
-    often, colours repeat), and the positions are uniform over those at which no two pieces
-    overlap; pieces may touch, as they do in the files.
+    DeepMind published no generator. Shapes and colours are uniform and independent, as they appear to
+    be in the published files: all 17 shapes and 6 colours are about equally frequent, and colours
+    repeat. Positions are uniform over those at which no two pieces overlap; pieces may touch, as in
+    the files.
 
     Args:
       rng: source of randomness.
@@ -111,23 +111,23 @@ def draw_scenes(rng: np.random.Generator, count: int) -> Scenes:
 
 
 def _cell_corners(shape: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """int [N, 3, 4, 2], row and column of the upper left pixel of every cell."""
+    """Return row and column of the upper left pixel of every cell, int [N, 3, 4, 2]."""
     return corner[:, :, None] + _CORNERS[shape]
 
 
 def _overlap(cells: np.ndarray) -> np.ndarray:
-    """bool [N], whether two cells of different pieces share a pixel; `cells` is [N, 3, 4, 2]."""
+    """Check whether cells [N, 3, 4, 2] of different pieces share a pixel, bool [N]."""
     first, second = np.array(list(itertools.combinations(range(NUM_PIECES), 2))).T
     apart = np.abs(cells[:, first, :, None] - cells[:, second, None, :])
     return (apart < CELL_SIZE).all(-1).any((1, 2, 3))
 
 
 def render_scenes(scenes: Scenes) -> dict[str, np.ndarray]:
-    """Paints scenes on black.
+    """Draw scenes on black.
 
     Returns:
-      `image` uint8 [N, 35, 35, 3]; `masks` uint8 [N, 35, 35], 0 is background and 1 to 3 the
-      pieces.
+      `image` uint8 [N, 35, 35, 3]; `masks` uint8 [N, 35, 35], 0 for the background and 1 to 3 for
+      the pieces.
     """
     n = len(scenes.shape)
     cells = _cell_corners(scenes.shape, np.stack([scenes.x, scenes.y], axis=-1))
@@ -139,7 +139,7 @@ def render_scenes(scenes: Scenes) -> dict[str, np.ndarray]:
     masks[scene, rows, columns] = np.arange(1, NUM_PIECES + 1).reshape(NUM_PIECES, 1, 1, 1)
     brightness = np.zeros_like(masks)
     brightness[scene, rows, columns] = _BEVEL
-    # The background's colour does not matter: its brightness is 0.
+    # The background's brightness is 0, so that its colour has no effect.
     palette = np.pad(scenes.color, ((0, 0), (1, 0), (0, 0)))
     color = palette[np.arange(n)[:, None, None], masks]
     return {"image": brightness[..., None] * color, "masks": masks}

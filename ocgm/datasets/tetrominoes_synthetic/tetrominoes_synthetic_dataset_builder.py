@@ -1,12 +1,11 @@
-"""TFDS builder of Tetrominoes, rendered on the spot."""
+"""TFDS builder of synthetic Tetrominoes."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, generated
+from ocgm.datasets.tetrominoes.tetrominoes_dataset_builder import Builder as Published
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
-
-VARIANTS = {"default": "Three pieces on black, drawn here."}
 
 
 class Builder(generated.GeneratedBuilder):
@@ -14,18 +13,14 @@ class Builder(generated.GeneratedBuilder):
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Images are stored as they are.", "1.0.0": "Initial release."}
-    HOMEPAGE = "https://github.com/google-deepmind/multi_object_datasets"
-    VARIANTS = VARIANTS
-    BUILDER_CONFIGS = base.standard_configs(VARIANTS)
-    # Train and test as in the EfficientMORL paper; validation is as large as test.
+    HOMEPAGE = Published.HOMEPAGE
+    VARIANTS = {"default": "Three pieces on black."}
+    # Train and test are as in the EfficientMORL paper; validation is as large as test.
     SIZES = (60_000, 320, 320)
+    FACTORS = {name: Published.FACTORS[name] for name in ("x", "y", "shape", "color")}
 
     def _features(self) -> tfds.features.FeaturesDict:
-        pieces = scenes_lib.NUM_PIECES
-        per_piece = tfds.features.Tensor(shape=(pieces,), dtype=np.int32)
-        color = tfds.features.Tensor(shape=(pieces, 3), dtype=np.uint8)
-        factors = {"x": per_piece, "y": per_piece, "shape": per_piece, "color": color}
-        return base.record_features(scenes_lib.IMAGE_SIZE, factors)
+        return base.record_features(scenes_lib.IMAGE_SIZE, self.factors)
 
     def block(self, split: str, index: int) -> base.Records:
         """See `GeneratedBuilder`."""

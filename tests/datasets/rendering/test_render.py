@@ -228,7 +228,7 @@ def test_batch_equals_single_and_repeats():
 def test_too_little_room():
     view = look_at((0, -1, 0), (0, 0, 0), 10.0, 8, 8)
     ball = Body(shapes.sphere(1), Material())
-    with pytest.raises(ValueError, match="3 pieces .* room for 2"):
+    with pytest.raises(ValueError, match="3 pieces .* capacity of 2"):
         make_scene([ball] * 3, [drawing.DARK], view, num_pieces=2)
     with pytest.raises(ValueError, match="10 slabs"):
         make_scene([Body(shapes.icosahedron(1), Material())], [drawing.DARK], view, 1, 4)

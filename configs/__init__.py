@@ -1,1 +1,0 @@
-"""One file for each experiment; shared pieces are in common.py."""

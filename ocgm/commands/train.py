@@ -1,0 +1,31 @@
+"""Train a model, or resume a run.
+
+    ocgm train --config=genesis_v2_objectsroom --workdir=runs/objectsroom
+
+The same command resumes the run from its last checkpoint. `python -m ocgm.main` is the same.
+"""
+
+import jax
+from absl import flags as absl_flags
+
+from ocgm.commands import cli, flags
+
+_CONFIG = flags.config()
+_WORKDIR = flags.workdir("Directory of the run; created, or resumed if it holds the same run.")
+_DISTRIBUTED = absl_flags.DEFINE_bool(
+    "distributed", False, "Connect to the other processes of a TPU pod or GPU cluster first."
+)
+_PROFILE_STEPS = absl_flags.DEFINE_list(
+    "profile_steps", [], "FIRST,LAST: profile these steps with jax.profiler."
+)
+absl_flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    cli.no_arguments(argv)
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize()
+    # Imported once the processes are connected, since it may initialize the devices.
+    from ocgm.training.loop import train
+
+    train(_CONFIG.value, cli.folder(_WORKDIR.value))

@@ -1,0 +1,167 @@
+"""Experiment configs: the GENESIS papers' protocol, shipped configs by name, and files with several experiments.
+
+A config is a ConfigDict of plain data: numbers, strings and tuples. Each file of configs/ defines `get_config()`.
+"""
+
+import difflib
+import importlib.util
+import inspect
+import itertools
+import pathlib
+import types
+
+from ml_collections import ConfigDict
+
+from ocgm import models
+from ocgm.data import registry
+from ocgm.errors import ConfigError
+from ocgm.training import objectives, optimizers
+
+_PACKAGE = pathlib.Path(__file__).parent
+
+
+def default_config(model: str, dataset: str, **fields: object) -> ConfigDict:
+    """Return the training protocol of the GENESIS papers: GECO, Adam at 1e-4, batch 32, 500,000 steps.
+
+    The image side and the number of slots K are those of the dataset's entry in `ocgm.data.registry`. The GECO goal is
+    0.5655 nats per pixel and channel, on Sketchy 0.5645 (GENESIS, appendix B.4; GENESIS-V2, appendix E).
+
+    Args:
+      model: name of a model, `config.model.name`.
+      dataset: name of a dataset, `config.data.name`.
+      **fields: fields of the model that differ from its defaults.
+
+    Raises:
+      UserError: there is no such model or dataset.
+    """
+    data = registry.default_config(dataset)
+    # A reference, so that --config.data.image_size sets the side of both the data and the model.
+    of_data = {
+        "image_size": data.get_ref("image_size"),
+        "num_slots": registry.get_spec(dataset).num_slots,
+    }
+    required = {name: of_data[name] for name in models.required_fields(model) if name in of_data}
+    goal = 0.5645 if dataset.removesuffix("_synthetic") == "sketchy" else 0.5655
+    return ConfigDict(
+        {
+            "seed": 0,
+            "batch_size": 32,
+            "num_train_steps": 500_000,
+            "max_train_minutes": 0.0,  # stop, evaluate and save after this time; 0 means no limit
+            "model": {"name": model, **models.default_config(model), **required, **fields},
+            "data": data,
+            "objective": objectives.default_config("geco", goal=goal),
+            "optimizer": optimizers.default_config("adam"),
+            "evaluation": {
+                "every_steps": 5_000,
+                "num_images": 320,
+                "batch_size": 32,
+                "num_figure_images": 8,
+                "model_options": {},  # of the model's call, such as {"refinement_steps": 1}
+            },
+            "checkpoint": {"every_steps": 5_000, "keep": 3, "keep_every_steps": 125_000},
+            "log_every_steps": 500,
+            "curriculum": (),  # (from step, option of the model's call, value), ...
+            "mesh": {"data": -1, "fsdp": 1},  # -1 means all devices that remain
+        }
+    )
+
+
+# ---- configs by name
+
+
+def config_names() -> list[str]:
+    """Return the names of the configs that ship with ocgm."""
+    return sorted(path.stem for path in _shipped_folder().glob("[!_]*.py"))
+
+
+def config_path(name: str) -> pathlib.Path:
+    """Return the file of a config, given without SPEC.
+
+    Args:
+      name: FILE.py, or the name of a shipped config such as "genesis_v2_objectsroom".
+
+    Raises:
+      ConfigError: there is no such file, or no such config.
+    """
+    if name.endswith(".py"):
+        path = pathlib.Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"--config={name}: there is no such file.")
+        return path
+    if name in config_names():
+        return _shipped_folder() / f"{name}.py"
+    near = difflib.get_close_matches(name, config_names(), n=4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"they are in {_shipped_folder()}."
+    raise ConfigError(
+        f"--config={name} is neither a file FILE.py nor the name of a config that ships with ocgm; {hint}"
+    )
+
+
+def load_config(name: str) -> ConfigDict:
+    """Return an experiment config, locked: a misspelt field is an error.
+
+    Args:
+      name: a file FILE.py[:SPEC], or a shipped config NAME[:SPEC] such as "genesis_v2_objectsroom" or
+        "reconstruction_bottlenecks:multi_dsprites,genesis,16".
+
+    Raises:
+      ConfigError: there is no such config, or it does not take this SPEC.
+    """
+    file, colon, spec = name.partition(":")
+    path = config_path(file)
+    module = _import(path)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"--config={name}: {path} does not define get_config().")
+    if colon and not inspect.signature(module.get_config).parameters:
+        raise ConfigError(f"--config={name}: {path} holds one experiment and takes no ':{spec}'.")
+    return module.get_config(*[spec] if colon else []).lock()
+
+
+def config_specs(name: str) -> tuple[str, ...]:
+    """Return the patterns that the SPEC of a config has to match; () where the file holds one experiment.
+
+    Args:
+      name: as for `config_path`.
+
+    Raises:
+      ConfigError: there is no such config.
+    """
+    return getattr(_import(config_path(name)), "SPECS", ())
+
+
+def _import(path: pathlib.Path) -> types.ModuleType:
+    """Import a config file, which need not be on Python's path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _shipped_folder() -> pathlib.Path:
+    """Return ocgm/configs of an installed wheel, or configs/ beside the package in a checkout."""
+    installed = _PACKAGE / "configs"
+    return installed if installed.is_dir() else _PACKAGE.with_name("configs")
+
+
+# ---- files with several experiments, --config=FILE:SPEC
+
+
+def expand_specs(patterns: tuple[str, ...]) -> list[str]:
+    """Return every spec of patterns such as ("a|b,c",): ["a,c", "b,c"]."""
+    return [
+        ",".join(parts)
+        for pattern in patterns
+        for parts in itertools.product(*(choices.split("|") for choices in pattern.split(",")))
+    ]
+
+
+def split_spec(spec: str, patterns: tuple[str, ...]) -> list[str]:
+    """Return the parts of a spec that matches one of the patterns.
+
+    Raises:
+      ConfigError: it matches none.
+    """
+    if spec not in expand_specs(patterns):
+        raise ConfigError(f"--config=FILE:{spec}: SPEC must be one of {'  or  '.join(patterns)}")
+    return spec.split(",")

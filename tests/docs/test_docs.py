@@ -1,0 +1,183 @@
+"""README and docs: links, commands, flags, configs and names of files exist; Python examples run."""
+
+import functools
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+from concurrent import futures
+
+import ml_collections
+import pytest
+
+import ocgm
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "experiments/*.md", "ocgm/**/*.md", "colabs/*.md")
+    for page in ROOT.glob(pattern)
+    if "_build" not in page.parts
+)
+_FENCE = re.compile(
+    r"^(?P<fence>```+|:::+)(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^(?P=fence)\s*$", re.M | re.S
+)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+# What stands for a value of the reader's: FILE, DIR, DATASET, NAME_synthetic, ...
+_PLACEHOLDER = re.compile(r"[A-Z]{2,}")
+_NAMED_FILE = re.compile(r"`((?:ocgm|configs|experiments|tests|docs|colabs)/[\w./-]+)`")
+# Put on the line before a block of code that tests do not run, with the reason.
+_NOT_RUN = "<!-- not run by tests: "
+
+
+def _name(page: pathlib.Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _blocks(kind: str) -> list[tuple[str, str]]:
+    """Return (page:line, code) of all fenced blocks of a language, without those that are marked as not run."""
+    blocks = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in _FENCE.finditer(text):
+            before = text[: match.start()].rstrip().rpartition("\n")[2]
+            if match["kind"] == kind and not before.startswith(_NOT_RUN):
+                line = text[: match.start()].count("\n") + 1
+                blocks.append((f"{_name(page)}:{line}", match["body"]))
+    return blocks
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", text))
+
+
+def _anchors(page: pathlib.Path) -> set[str]:
+    headings = re.findall(r"^#+ +(.+?)\s*$", _FENCE.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_to_files_and_headings(page):
+    for link in _LINK.findall(_without_code(page.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{_name(page)} links to {link}"
+        assert not anchor or anchor in _anchors(target), f"{_name(page)} links to {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_files_that_are_named_exist(page):
+    for path in _NAMED_FILE.findall(page.read_text()):
+        if not _PLACEHOLDER.search(path) and "_build" not in path:
+            assert (ROOT / path).exists(), f"{_name(page)} names {path}"
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=at) for at, code in _blocks("python")])
+def test_python_examples_run(code):
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+
+
+# ---- commands
+
+
+def _commands() -> list[tuple[str, list[str]]]:
+    """Return (page:line, words) of all commands in blocks of shell code, without comments and variables."""
+    commands = []
+    for at, body in _blocks("sh") + _blocks("bash"):
+        for line in body.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            if words:
+                commands.append((at, words))
+    return commands
+
+
+COMMANDS = _commands()
+
+
+def _flags(module: list[str]) -> str:
+    """Return the text of --help of a command."""
+    command = [sys.executable, "-m", *module, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def help_texts() -> dict[tuple[str, ...], str]:
+    """--help of each command and study that the pages name."""
+    modules = sorted({tuple(_module(words)) for _, words in COMMANDS if _module(words)})
+    with futures.ThreadPoolExecutor(2) as pool:
+        return dict(zip(modules, pool.map(_flags, modules), strict=True))
+
+
+def _module(words: list[str]) -> list[str]:
+    """Return what python -m runs for these words; [] for other programs."""
+    if words[0] == "ocgm":
+        return ["ocgm", words[1]]
+    if words[1:2] == ["-m"] and words[2].startswith(("experiments.", "ocgm.")):
+        return [words[2]]
+    return []
+
+
+def test_commands_and_their_flags_exist(help_texts):
+    for at, words in COMMANDS:
+        if not (module := _module(words)):
+            continue
+        text = help_texts[tuple(module)]
+        assert text, f"{at}: there is no command {' '.join(module)}"
+        for word in words:
+            if word.startswith("--") and not word.startswith("--config."):
+                flag = word.removeprefix("--").partition("=")[0]
+                assert re.search(rf"^\s*--(\[no\])?{flag}\b", text, re.M), f"{at}: --{flag}"
+
+
+@functools.cache
+def _config(name: str) -> ml_collections.ConfigDict:
+    path = ROOT / name
+    return ocgm.load_config(str(path) if path.is_file() else name)
+
+
+def test_configs_and_their_fields_exist():
+    for at, words in COMMANDS:
+        names = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+        if not names or _PLACEHOLDER.search(names[0]):
+            continue
+        config = _config(names[0])
+        for word in words:
+            if word.startswith("--config."):
+                field = word.removeprefix("--config.").partition("=")[0]
+                assert field in config or field in _flat(config), f"{at}: {word}"
+
+
+def _flat(config: ml_collections.ConfigDict, prefix: str = "") -> set[str]:
+    fields = set()
+    for name, value in config.items():
+        is_group = isinstance(value, ml_collections.ConfigDict)
+        fields |= _flat(value, f"{prefix}{name}.") if is_group else {prefix + name}
+    return fields
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=_name)
+def test_configs_in_tables_exist(page):
+    tables = re.findall(r"^\| Config \|.*\n(?:\|.*\n)+", page.read_text(), re.M)
+    cells = [row.split("|")[1] for table in tables for row in table.splitlines()[2:]]
+    for name in re.findall(r"`([\w:,|]+)`", " ".join(cells)):
+        file = name.partition(":")[0]
+        assert (ROOT / "configs" / f"{file}.py").is_file(), f"{_name(page)} names the config {name}"
+        if not _PLACEHOLDER.search(name):
+            _config(name)
+
+
+def test_make_targets_exist():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+    for at, words in COMMANDS:
+        if words[0] == "make":
+            assert set(words[1:]) <= set(targets), f"{at}: {' '.join(words)}"
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    assert len((ROOT / "experiments/README.md").read_text().splitlines()) <= 150
