@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ocgm.modules.decoders import fold_slots
 
 from ocgm.models import iodine
 from ocgm.models.base import stream_keys
@@ -17,7 +18,6 @@ from ocgm.models.slot_attention import SlotAttention
 from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.models.slot_mlp import SlotMLP
 from ocgm.modules import ic_sbp
-from ocgm.modules.decoders import fold_slots
 
 Parts = dict[str, Callable[[], object]]
 
