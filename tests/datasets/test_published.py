@@ -307,7 +307,7 @@ def test_two_processes(config, source, pieces):
     config.num_examples = (900, 50, 50)
     results = [helpers.finish(process) for process in [start(config), start(config)]]
     assert [result.status for result in results] == [0, 0], results
-    assert sum("Making tetrominoes" in result.err for result in results) >= 1
+    assert sum("Preparing tetrominoes" in result.err for result in results) >= 1
     assert not leftovers(config.data_dir)
     records = prepared(config)
     assert [len(records[split]) for split in SPLITS] == [900, 50, 50]
