@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ocgm.data import registry
 from ocgm.datasets.builders.directories import data_dir, source_dir
 from ocgm.errors import UserError
-from ocgm.files import exclusive
+from ocgm.files import exclusive, write_errors
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import SceneBuilder
@@ -49,12 +49,8 @@ def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBui
         return builder
     if not spec.generated and (missing := builder.missing_source(source)):
         raise registry.missing_error(spec, data_dir(data_config), missing)
-    try:
+    with write_errors(f"{builder.info.full_name} to {data_dir(data_config)}"):
         _write(builder, source)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {builder.info.full_name} to {data_dir(data_config)}: {error}"
-        ) from error
     # A new builder: the old one has not read what TFDS writes last.
     return open_builder(data_config)
 

@@ -8,10 +8,9 @@ import tarfile
 import zipfile
 import zlib
 
-from ocgm.datasets.builders.downloads import disk_errors
 from ocgm.datasets.builders.progress import read_with_bar
 from ocgm.errors import UserError
-from ocgm.files import exclusive
+from ocgm.files import exclusive, write_errors
 
 
 def target(archive: pathlib.Path) -> pathlib.Path:
@@ -32,7 +31,7 @@ def unpack(archive: pathlib.Path) -> None:
     # Next to the directory and not in it, where builders look for files.
     temporary = directory.with_name(f".{directory.name}.{archive.name}.unpacking")
     lock = exclusive(directory / ".lock")
-    with disk_errors(archive.parent, f"nothing of {archive} was unpacked"), lock:
+    with write_errors(f"to {archive.parent}", f"nothing of {archive} was unpacked"), lock:
         if final.exists():
             return
         shutil.rmtree(temporary, ignore_errors=True)  # From a process that was killed.

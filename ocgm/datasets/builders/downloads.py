@@ -1,23 +1,20 @@
 """Downloads that are resumed after an interruption, and checked before they get their name."""
 
-import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import pathlib
 import re
 import sys
 import time
-from collections.abc import Iterator
 from http.client import HTTPException
-from ssl import SSLError
-from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from ocgm.datasets.builders.progress import bytes_bar, size_text
 from ocgm.errors import UserError
-from ocgm.files import exclusive, write_atomically
+from ocgm.files import exclusive, write_atomically, write_errors
 
 _BLOCK = 2**20
 _TIMEOUT = 60.0  # Seconds without a byte.
@@ -25,7 +22,7 @@ _TIMEOUT = 60.0  # Seconds without a byte.
 _ATTEMPTS, _FIRST_WAIT = 4, 0.5
 # Statuses of servers that are overloaded, and of a file that has become shorter.
 _TRANSIENT = (408, 416, 429, 500, 502, 503, 504)
-_NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, TimeoutError, SSLError)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,8 @@ def fetch(download: Download, directory: pathlib.Path, pins: pathlib.Path) -> pa
       UserError: if the server or the disk fails, or the checksum is not the expected one.
     """
     target, part = directory / download.name, directory / f"{download.name}.part"
-    with disk_errors(directory, "the bytes received are kept, and the next call resumes there"):
+    kept = "the bytes received are kept, and the next call resumes there"
+    with write_errors(f"to {directory}", kept):
         directory.mkdir(parents=True, exist_ok=True)
         with exclusive(directory / ".lock"):
             if not target.exists():
@@ -75,17 +73,6 @@ def unfinished(directory: pathlib.Path) -> list[str]:
     """Describe the downloads in a directory that are not complete."""
     parts = sorted(directory.glob("*.part"))
     return [f"{part.stem} is partly downloaded: {size_text(_size(part))}" for part in parts]
-
-
-@contextlib.contextmanager
-def disk_errors(directory: pathlib.Path, note: str) -> Iterator[None]:
-    """Turn an error of the disk into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {directory}: {error.strerror or error}; {note}"
-        ) from error
 
 
 def _size(part: pathlib.Path) -> int:
@@ -110,7 +97,9 @@ def _transfer(url: str, part: pathlib.Path) -> None:
     while True:
         try:
             return _receive(url, part)
-        except _NETWORK_ERRORS as error:
+        except (OSError, HTTPException) as error:
+            if getattr(error, "errno", None) in _DISK_ERRORS:
+                raise
             status = getattr(error, "code", 503)
             if status == 416:  # The file on the server has become shorter.
                 _discard(part)
