@@ -88,7 +88,7 @@ def load(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[st
 
 def train(data_dir: str, num_records: int, seconds: float, steps: int) -> dict[str, float]:
     """Train, with one evaluation at the end."""
-    from ocgm.plots.curves import read_metrics
+    from ocgm.run_dir import read_metrics
     from ocgm.training import loop as train_lib
 
     del seconds

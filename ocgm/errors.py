@@ -1,8 +1,8 @@
-"""Errors that a user can mend."""
+"""Errors that a user can fix."""
 
 
 class UserError(Exception):
-    """A mistake the user can mend; commands print its message and exit with `exit_status`."""
+    """A mistake that the user can fix; commands print its message and exit with `exit_status`."""
 
     exit_status = 1
 
@@ -12,7 +12,7 @@ class DatasetMissingError(UserError):
 
 
 class ImageError(UserError):
-    """A picture given by the user is missing or cannot be read."""
+    """An image given by the user is missing or cannot be read."""
 
 
 class ConfigError(UserError):

@@ -1,4 +1,4 @@
-"""Writing files so that they are whole or not there."""
+"""Atomic writes and file locks."""
 
 import contextlib
 import fcntl
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file in one piece: a reader, or a killed process, never leaves half of it.
+    """Write a file in one piece: neither readers nor a killed process see half of it.
 
     Args:
-      path: where to; missing folders are made, an existing file is replaced.
+      path: the file; missing directories are created, an existing file is replaced.
       content: the whole content.
 
     Raises:
-      OSError: the folder cannot be written, or the disk is full; the old file is then still there.
+      OSError: the directory cannot be written, or the disk is full; the old file is then still there.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since a rename is atomic only within a file system.
+    # In the same directory, since a rename is atomic only within a file system.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -34,16 +34,16 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds a file lock, which the system frees even if the process is killed.
+    """Hold a file lock, which the system releases even if the process is killed.
 
     Args:
-      path: the lock, a file that is made; who waits says that its folder is being written.
+      path: the lock, a file that is created. A process that waits for it prints the directory that is being written.
     """
     path = pathlib.Path(path)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Waiting for another process that writes {path.parent}", file=sys.stderr)
+            print(f"Waiting for another process that is writing {path.parent}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -17,13 +17,12 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
 from ocgm.errors import CheckpointError, InputError
-from ocgm.evaluation import evaluator
 from ocgm.files import write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
 from ocgm.models.base import Outputs, Sample
 from ocgm.training.checkpoint import CheckpointStore
-from ocgm.training.step import abstract_state
+from ocgm.training.step import abstract_inference_state
 
 _PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 _EXPORT = "variables.npz"
@@ -189,6 +188,8 @@ def evaluate(
     Raises:
       UserError: the data cannot be read, or the model has no such option.
     """
+    from ocgm.evaluation import evaluator  # It imports TFDS, which takes a second.
+
     scores, _ = evaluator.evaluate(
         model.model,
         model.variables,
@@ -301,13 +302,13 @@ def load(name_or_folder: str | pathlib.Path, step: int | None = None) -> Trained
     if not (folder / "checkpoints").is_dir():
         raise CheckpointError(f"{folder} holds no checkpoint yet.")
     with CheckpointStore(folder) as checkpoints:
-        restored = checkpoints.restore(abstract_state(config, sharding.make_mesh()), step=step)
+        abstract = abstract_inference_state(model, sharding.make_mesh())
+        restored = checkpoints.restore(abstract, step=step)
     if restored is None:
         raise CheckpointError(f"{folder} holds no checkpoint yet.")
     for problem in restored.problems:
         print(f"warning: {problem}", flush=True)
-    variables = {"params": restored.state.params, **restored.state.model_state}
-    return TrainedModel(config, model, variables, restored.step)
+    return TrainedModel(config, model, restored.state.variables, restored.step)
 
 
 def export(model: TrainedModel, folder: pathlib.Path) -> None:

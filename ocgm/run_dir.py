@@ -1,14 +1,19 @@
-"""Configs on disk: the resolved config of a run is saved beside its checkpoints."""
+"""The directory of a run: its config, which run it belongs to, and its metrics."""
 
 import json
+import math
+import os
 import pathlib
 
 import ml_collections
+import numpy as np
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, UserError
 from ocgm.files import write_atomically
 
-# Fields that may differ when a run goes on: they do not change what has been computed so far.
+Series = tuple[np.ndarray, np.ndarray]  # steps, values
+
+# Fields that may change when a run is resumed: what has been computed so far does not depend on them.
 _FREE_FIELDS = (
     "num_train_steps",
     "max_train_minutes",
@@ -21,7 +26,7 @@ _FREE_FIELDS = (
 
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, object]:
-    """{"model.num_slots": 5, ...} of a nested config, tuples as lists as JSON has them."""
+    """Return {"model.num_slots": 5, ...} of a nested config, with tuples as lists as in JSON."""
     flat = {}
     for key, value in json.loads(to_json(config)).items():
         if isinstance(value, dict):
@@ -32,12 +37,12 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, object]:
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
-    """JSON text of a config, keys sorted."""
+    """Return a config as JSON text with sorted keys."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:
-    """Config of a JSON text; lists become tuples."""
+    """Return the config of a JSON text; lists become tuples."""
     return ml_collections.ConfigDict(json.loads(text, object_hook=_tuples))
 
 
@@ -50,7 +55,7 @@ def _tuple(value: object) -> object:
 
 
 def load(workdir: pathlib.Path) -> ml_collections.ConfigDict:
-    """The config of the run in `workdir`.
+    """Read the config of the run in `workdir`.
 
     Raises:
       ConfigError: there is no run, or its config.json is not JSON.
@@ -82,12 +87,12 @@ def check_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
         raise ConfigError(
             f"--workdir={workdir} holds a run with another config:\n  "
             + "\n  ".join(differences)
-            + "\nGo on with that run's settings, or give another --workdir."
+            + "\nResume it with the same config, or give another --workdir."
         )
 
 
 def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Make `workdir` this run's.
+    """Create `workdir` and write the config of its run.
 
     Raises:
       ConfigError: it cannot be written, or holds a run with another config.
@@ -97,6 +102,38 @@ def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
         write_atomically(workdir / "config.json", to_json(config).encode())
     except OSError as error:
         raise ConfigError(
-            f"--workdir={workdir} cannot be written: {error.strerror}. Give a folder that you may"
-            " write to, on a disk with free space."
+            f"--workdir={workdir} cannot be written: {error.strerror}. Give a directory with write"
+            " permission, on a disk with free space."
         ) from error
+
+
+def read_metrics(path: str | os.PathLike[str]) -> dict[str, Series]:
+    """Read a `metrics.jsonl`: one JSON object per line, with "step" and scalars by name.
+
+    Where a step was logged twice, by a run that was killed and resumed from its last checkpoint, the later line counts.
+    A line that was cut off by a kill is left out, as are values that are not finite.
+
+    Returns:
+      Name -> (steps, values), float64 [N] each, in order of steps.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(f"There are no metrics: {path} does not exist.") from error
+    values: dict[str, dict[int, float]] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        step = record.pop("step")
+        for name, value in record.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                values.setdefault(name, {})[step] = value
+    return {
+        name: (np.array(sorted(by_step), float), np.array([by_step[s] for s in sorted(by_step)]))
+        for name, by_step in values.items()
+    }

@@ -1,4 +1,4 @@
-"""One mesh with two named axes: `data` splits batches, `fsdp` also splits parameters and optimiser state."""
+"""One mesh with two named axes: `data` splits batches, `fsdp` also splits parameters and optimizer state."""
 
 from typing import Any
 
@@ -17,9 +17,11 @@ _ALL_ON_DATA = ml_collections.ConfigDict({"data": -1, "fsdp": 1})
 
 
 def make_mesh(config: ml_collections.ConfigDict = _ALL_ON_DATA) -> Mesh:
-    """The mesh of all devices that `config` (config.mesh) describes; `data` = -1 takes what is left.
+    """Make the mesh of all devices.
 
-    By default all are on `data`.
+    Args:
+      config: config.mesh, the number of devices along `data` and `fsdp`; `data` = -1 takes those that `fsdp` leaves. By
+        default all are on `data`.
 
     Raises:
       ConfigError: the axes do not multiply to the number of devices.
@@ -35,19 +37,19 @@ def make_mesh(config: ml_collections.ConfigDict = _ALL_ON_DATA) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Sharding of a batch: the first axis over all devices."""
+    """Return the sharding of a batch: the first axis over all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds everything."""
+    """Return the sharding of arrays that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def state_shardings(mesh: Mesh, abstract_state: Any) -> Any:
-    """Shardings of a train state: each large leaf is split over `fsdp` along its longest axis that divides.
+    """Return the shardings of a train state: each large leaf is split over `fsdp` along its longest divisible axis.
 
-    The rule looks at shapes only, so a parameter and its optimiser moments always agree.
+    The rule depends on shapes only, so a parameter and its optimizer moments always agree.
     """
     fsdp = mesh.shape["fsdp"]
 

@@ -113,13 +113,13 @@ def saved_failure(workdir: pathlib.Path) -> dict[str, object]:
 def poisoned(make_train_step: Callable, number: int, poison: Callable) -> Callable:
     """A `make_train_step` whose step of this number, from 1, gets a state that `poison` has changed in place."""
 
-    def make(config, mesh, options):
-        train_step, calls = make_train_step(config, mesh, options), itertools.count(1)
+    def make(config, mesh):
+        train_step, calls = make_train_step(config, mesh), itertools.count(1)
 
-        def step(state, batch):
+        def step(state, batch, options):
             if next(calls) == number:
                 poison(state)
-            return train_step(state, batch)
+            return train_step(state, batch, options)
 
         return step
 

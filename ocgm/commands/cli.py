@@ -6,6 +6,7 @@ import io
 import json
 import logging as python_logging
 import pathlib
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -65,21 +66,23 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(_with_config_path(argv))
     # What config files raise, and ml_collections for fields that do not exist or have another type.
     except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        fail(" ".join(str(error).split()))
+        message = " ".join(str(error).split())
+        fail(
+            re.sub(
+                r"flag --(\w+)=None: Flag --\1 must have.*?None\.", r"--\1 is required.", message
+            )
+        )
 
 
 def _with_config_path(argv: list[str]) -> list[str]:
     """Return the arguments with the file of the config that --config names."""
-    words = []
-    for word in argv:
-        flag, equals, name = word.partition("=")
-        if flag in ("--config", "-config") and equals:
-            from ocgm import experiment  # It imports JAX; not all commands have a config.
+    match = re.search(r"(?:^|\0)--?config[=\0]([^\0:]*)", "\0".join(argv))
+    if not match:
+        return argv
+    from ocgm import experiment  # It imports JAX; not all commands have a config.
 
-            name, colon, spec = name.partition(":")
-            word = f"{flag}={experiment.config_path(name)}{colon}{spec}"
-        words.append(word)
-    return words
+    path = str(experiment.config_path(match[1]))
+    return (match.string[: match.start(1)] + path + match.string[match.end(1) :]).split("\0")
 
 
 def no_arguments(argv: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from ocgm import models, run_dir
 from ocgm.commands import cli, flags
 from ocgm.errors import ConfigError
 from ocgm.interop import state_dicts, torch_import
-from ocgm.training import objectives, optimizers
+from ocgm.training import optimizers
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import TrainState
 
@@ -46,14 +46,14 @@ def _train_state(config: ml_collections.ConfigDict, variables: dict, step: int) 
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
     # A file may hold the weight of the error; it belongs to GECO.
-    imported = variables.pop("loss_weights", {})
-    variables = objectives.with_weights(variables, opt_state)
+    loss_weights, imported = opt_state["objective"].loss_weights, variables.pop("loss_weights", {})
     if "geco" in config.objective.name:
-        variables["loss_weights"] |= imported
+        loss_weights = loss_weights._replace(**imported)
     return TrainState(
         step=np.int32(step),
         params=params,
         model_state=variables,
+        loss_weights=loss_weights,
         opt_state=opt_state,
         failed=np.int32(0),
     )

@@ -9,6 +9,7 @@ import jax
 from absl import flags as absl_flags
 
 from ocgm.commands import cli, flags
+from ocgm.errors import InputError
 
 _CONFIG = flags.config()
 _WORKDIR = flags.workdir("Directory of the run; created, or resumed if it holds the same run.")
@@ -16,7 +17,9 @@ _DISTRIBUTED = absl_flags.DEFINE_bool(
     "distributed", False, "Connect to the other processes of a TPU pod or GPU cluster first."
 )
 _PROFILE_STEPS = absl_flags.DEFINE_list(
-    "profile_steps", [], "FIRST,LAST: profile these steps with jax.profiler."
+    "profile_steps",
+    [],
+    "FIRST,LAST: trace these steps with jax.profiler, into profile/ of the run.",
 )
 absl_flags.mark_flags_as_required(["config", "workdir"])
 
@@ -28,4 +31,21 @@ def main(argv: list[str]) -> None:
     # Imported once the processes are connected, since it may initialize the devices.
     from ocgm.training.loop import train
 
-    train(_CONFIG.value, cli.folder(_WORKDIR.value))
+    train(_CONFIG.value, cli.folder(_WORKDIR.value), _profile_steps(_PROFILE_STEPS.value))
+
+
+def _profile_steps(values: list[str]) -> tuple[int, int] | None:
+    """Return the first and the last step to profile, or None where none were given.
+
+    Raises:
+      InputError: they are not two integers.
+    """
+    if not values:
+        return None
+    try:
+        first, last = map(int, values)
+    except ValueError:
+        raise InputError(
+            f"--profile_steps={','.join(values)} is not FIRST,LAST, such as 100,110."
+        ) from None
+    return first, last

@@ -1,22 +1,18 @@
-"""Training curves: reads a `metrics.jsonl` and draws it as SVG that follows the page's colours."""
+"""Training curves, drawn as SVG that follows the page's colours."""
 
 import io
-import json
 import math
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ocgm.errors import UserError
+from ocgm.run_dir import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Series = tuple[np.ndarray, np.ndarray]  # Steps, values.
 
 
 class _Panel(NamedTuple):
@@ -71,49 +67,13 @@ _CSS_COLORS = {
 _INK, _GRID, *_SERIES, _GOAL = _CSS_COLORS
 
 
-def read_metrics(path: str | os.PathLike[str]) -> dict[str, Series]:
-    """Reads a `metrics.jsonl`: one JSON object a line, with "step" and scalars by name.
-
-    Of a step that was logged twice (a run that was killed and went on from its last checkpoint) the
-    later line counts. A line that was cut off by a kill is left out, as are values that are not
-    finite.
-
-    Args:
-      path: the file.
-
-    Returns:
-      Name -> (steps, values), float64 [N] each, in order of steps.
-
-    Raises:
-      UserError: there is no such file.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise UserError(f"There are no training curves to show: {path} does not exist.") from error
-    values: dict[str, dict[int, float]] = {}
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        step = record.pop("step")
-        for name, value in record.items():
-            if isinstance(value, int | float) and math.isfinite(value):
-                values.setdefault(name, {})[step] = value
-    return {
-        name: (np.array(sorted(by_step), float), np.array([by_step[s] for s in sorted(by_step)]))
-        for name, by_step in values.items()
-    }
-
-
 def curve_figures(metrics: Mapping[str, Series], goal: float | None, id_prefix: str) -> list[str]:
     """Draws loss, reconstruction error, KL, beta, ARI-FG and mSC-FG over training steps.
 
     The page is to define the CSS variables `--grid`, `--series-0`, `--series-1` and `--goal`.
 
     Args:
-      metrics: as `read_metrics` returns them; panels without data are left out.
+      metrics: as `run_dir.read_metrics` returns them; panels without data are left out.
       goal: goal of the reconstruction error in nats an element, or None.
       id_prefix: begins every id in the SVG; must differ between runs on one page.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from ocgm import run_dir
 from ocgm.files import write_atomically
 from ocgm.plots import curves, figures
 
@@ -17,7 +18,7 @@ class Run(NamedTuple):
 
     Attributes:
       label: heading, e.g. "Quickstart run".
-      metrics_path: its `metrics.jsonl`, see `curves.read_metrics`.
+      metrics_path: its `metrics.jsonl`, see `run_dir.read_metrics`.
       config: the resolved configuration as text.
       reconstruction_goal: GECO's goal in nats an element, drawn as a line; None without a goal.
     """
@@ -191,7 +192,7 @@ def _config_block(run: Run) -> str:
 
 def _curves_section(index: int, run: Run) -> str:
     heading = f"<h2>Training curves: {html.escape(run.label)}</h2>\n"
-    metrics = curves.read_metrics(run.metrics_path)
+    metrics = run_dir.read_metrics(run.metrics_path)
     panels = curves.curve_figures(metrics, run.reconstruction_goal, id_prefix=f"run{index}-")
     if not panels:
         return heading + "<p>Nothing was logged.</p>"

@@ -1,23 +1,23 @@
 """Training: one loop for every model."""
 
 import contextlib
-import functools
 import pathlib
 import time
+from collections.abc import Iterator
 
 import flax.linen as nn
 import jax
 import ml_collections
 import numpy as np
+from PIL import Image
 
 from ocgm import models, run_dir, sharding
 from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
-from ocgm.plots import figures
-from ocgm.plots.curves import read_metrics
 from ocgm.training.checkpoint import CheckpointStore
+from ocgm.training.profiler import StepProfiler
 from ocgm.training.signals import Interrupted, StopSignals
 from ocgm.training.step import (
     TrainState,
@@ -26,107 +26,85 @@ from ocgm.training.step import (
     init_state,
     make_train_step,
 )
-from ocgm.training.writers import MetricWriter, NullWriter, ProgressLine
+from ocgm.training.writers import RunLog, say
 
 
 class NonFiniteLossError(UserError):
     """A loss or gradient was NaN or infinite."""
 
 
-def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str, float]:
-    """Train `config` in `workdir`, or go on where a run of the same config left off.
+def train(
+    config: ml_collections.ConfigDict,
+    workdir: str | pathlib.Path,
+    profile_steps: tuple[int, int] | None = None,
+) -> dict[str, float]:
+    """Train a model, or resume a run of the same config from its last checkpoint.
 
     Writes config.json, metrics.jsonl, checkpoints/ and figures/.
 
     Args:
-      config: an experiment; configs/common.py documents the fields.
-      workdir: the run's folder.
+      config: config of the experiment; `ocgm.experiment` documents the fields.
+      workdir: directory of the run.
+      profile_steps: first and last step, counted from 1, to trace with `jax.profiler` into profile/.
 
     Returns:
       The last evaluation's metrics.
 
     Raises:
-      UserError: the config is impossible, the folder or the data cannot be used, or checkpoints cannot be read.
-      NonFiniteLossError: loss or gradient were not finite; the state before is saved in failed_state/.
-      Interrupted: SIGTERM or SIGINT came; the state is saved.
+      UserError: the config is impossible, the directory or the data cannot be used, or checkpoints cannot be read.
+      NonFiniteLossError: a loss or gradient was not finite; the state before it is saved in failed_state/.
+      Interrupted: the process received SIGTERM or SIGINT; the state is saved.
     """
-    # ---- what runs, on what, in which folder
+    workdir = pathlib.Path(workdir)
+    # ---- set up: mistakes in the config show here, before the first step
     mesh = sharding.make_mesh(config.mesh)
     model = models.build(config.model)
     check_config(config, model, mesh)
     run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
-    train_step = functools.cache(functools.partial(make_train_step, config, mesh))
-    train_step(curriculum_options(config, 0))  # Mistakes in the config show before data is read.
+    profiler = StepProfiler(workdir / "profile", profile_steps)
+    train_step = make_train_step(config, mesh)
+    evaluator = make_evaluator(config, model, mesh)
     host_batches = train_iterator(config.data, config.batch_size, config.seed)
     batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
-    held_out_batches = functools.partial(
-        eval_batches,
-        config.data,
-        "validation",
-        config.evaluation.batch_size,
-        config.evaluation.num_images,
-    )
-    evaluator = Evaluator(
-        model,
-        config.data.name,
-        mesh,
-        config.evaluation.num_figure_images,
-        dict(config.evaluation.model_options),
-    )
-    held_out_batches()  # Too few images are noticed now, not when the first evaluation is due.
+    check_held_out_images(config)
     run_dir.claim_workdir(workdir, config)
-    first_process = jax.process_index() == 0  # It alone writes metrics and pictures.
-    writer = MetricWriter(workdir) if first_process else NullWriter()
-    progress = ProgressLine(config.num_train_steps, config.batch_size)
-
-    def report(step: int, metrics: dict[str, jax.Array]) -> None:
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        values |= progress.rates() | {"minutes": progress.minutes()}
-        say(progress.format(step, values))
-        writer.scalars(step, {f"train/{name}": value for name, value in values.items()})
-
-    def evaluate(step: int, state: TrainState) -> dict[str, float]:
-        variables = {"params": state.params, **state.model_state}
-        scores, images, outputs = evaluator.run(variables, held_out_batches(), config.seed)
-        writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
-        picture = evaluation_figure(images, outputs)
-        if first_process:
-            figures.save_png(workdir / "figures" / f"step_{step:08d}.png", picture)
-        writer.images(step, {"eval/reconstruction": np.asarray(picture)})
-        say("  ".join([f"step {step:,} held-out", *(f"{k} {v:.4g}" for k, v in scores.items())]))
-        return scores
+    log = RunLog(workdir, config.num_train_steps, config.batch_size)
 
     with (
         contextlib.closing(batches),
-        contextlib.closing(writer),
+        contextlib.closing(log),
         CheckpointStore(workdir, config.checkpoint) as checkpoints,
+        profiler,
         StopSignals() as stop,
     ):
-        # ---- start, or go on
+        # ---- start or resume
         state, step = start_or_resume(config, mesh, checkpoints, batches)
         say(f"{num_parameters(state):,} parameters, {mesh.size} device(s), from step {step:,}")
-        progress.resume(read_metrics(workdir / "metrics.jsonl"), step)
+        log.resume(step)
         deadline = time.monotonic() + (60 * config.max_train_minutes or float("inf"))
-        scores, to_report = None, None
+        scores = None
 
         # ---- train
         while step < config.num_train_steps and time.monotonic() < deadline:
-            batches.reset_wait()
-            options = curriculum_options(config, step)
-            state, metrics = train_step(options)(state, next(batches))
+            batch, options = next(batches), curriculum_options(config, step)
+            profiler.before_step(step + 1)
+            with jax.transfer_guard("disallow"):
+                state, metrics = train_step(state, batch, options)
             step += 1
-            if to_report:  # The device is busy with this step; fetch an earlier one's metrics.
-                report(*to_report)
-            to_report = (step, metrics) if step % config.log_every_steps == 0 else None
+            profiler.after_step(step, metrics)
+            log.write_held()  # The device is busy with this step; fetch the metrics of an earlier one.
+            logging = step % config.log_every_steps == 0
+            if logging:
+                log.hold(step, metrics)
             stopping = stop.requested(step)
             saving = stopping or step % config.checkpoint.every_steps == 0
             evaluating = step % config.evaluation.every_steps == 0
-            if to_report or saving or evaluating:
+            if logging or saving or evaluating:
                 check_finite(state, step, config, workdir)  # Waits for the device.
-            progress.count(batches.wait_seconds)
+            log.count_step(batches.wait_seconds)
             if evaluating:
-                scores = evaluate(step, state)
-                progress.skip()
+                scores, figure = evaluate(evaluator, config, state)
+                log.write_evaluation(step, scores, figure)
             if saving:
                 checkpoints.save(step, state, batches)
             if stopping:
@@ -134,35 +112,24 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str,
                 raise Interrupted(stop.name, step, workdir)
 
         # ---- finish
-        if to_report:
-            report(*to_report)
+        log.write_held()
         check_finite(state, step, config, workdir)
         checkpoints.save(step, state, batches)
         if scores is None or step % config.evaluation.every_steps:
-            scores = evaluate(step, state)
+            scores, figure = evaluate(evaluator, config, state)
+            log.write_evaluation(step, scores, figure)
     return scores
-
-
-def say(line: str) -> None:
-    """Print on the first process only."""
-    if jax.process_index() == 0:
-        print(line, flush=True)
-
-
-def num_parameters(state: TrainState) -> int:
-    """Number of trained parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
 def check_config(
     config: ml_collections.ConfigDict, model: nn.Module, mesh: jax.sharding.Mesh
 ) -> None:
-    """Check what no single part can.
+    """Check what no single part can check.
 
-    Batches fit the devices, the model the data, the curriculum the model, the time limit one process.
+    Batches fit the devices, the model the data, the curriculum the model, and the time limit a single process.
 
     Raises:
-      UserError: they do not.
+      UserError: one of them does not.
     """
     models.check_options(model, [option for _, option, _ in config.curriculum])
     if config.model.image_size != config.data.image_size:
@@ -172,7 +139,7 @@ def check_config(
         )
     if config.max_train_minutes and jax.process_count() > 1:
         raise ConfigError(
-            "config.max_train_minutes is for one process: the clocks of several differ."
+            "config.max_train_minutes works with one process only: the clocks of several differ."
         )
     for field, size in (
         ("batch_size", config.batch_size),
@@ -184,13 +151,57 @@ def check_config(
             )
 
 
+def check_held_out_images(config: ml_collections.ConfigDict) -> None:
+    """Check before training, not at the first evaluation, that the validation split has enough images.
+
+    Raises:
+      UserError: it has not.
+    """
+    held_out_batches(config)
+
+
+def held_out_batches(config: ml_collections.ConfigDict) -> Iterator[dict[str, np.ndarray]]:
+    """Return the batches of one evaluation."""
+    settings = config.evaluation
+    return eval_batches(config.data, "validation", settings.batch_size, settings.num_images)
+
+
+def make_evaluator(
+    config: ml_collections.ConfigDict, model: nn.Module, mesh: jax.sharding.Mesh
+) -> Evaluator:
+    """Make the evaluator of a run.
+
+    Raises:
+      InputError: the model has no such option as config.evaluation.model_options gives.
+    """
+    settings = config.evaluation
+    options = dict(settings.model_options)
+    return Evaluator(model, config.data.name, mesh, settings.num_figure_images, options)
+
+
+def evaluate(
+    evaluator: Evaluator, config: ml_collections.ConfigDict, state: TrainState
+) -> tuple[dict[str, float], Image.Image]:
+    """Return metrics over the held-out images and a figure of the first of them."""
+    scores, images, outputs = evaluator.run(state.variables, held_out_batches(config), config.seed)
+    return scores, evaluation_figure(images, outputs)
+
+
+def num_parameters(state: TrainState) -> int:
+    """Return the number of trained parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+
 def start_or_resume(
     config: ml_collections.ConfigDict,
     mesh: jax.sharding.Mesh,
     checkpoints: CheckpointStore,
     batches: DevicePrefetcher,
 ) -> tuple[TrainState, int]:
-    """State and step of the newest sound checkpoint, or fresh ones; moves `batches` to its position."""
+    """Return state and step of the newest checkpoint that is not damaged, or the initial ones.
+
+    Moves `batches` to the checkpoint's position, and damaged checkpoints that are newer out of the way.
+    """
     abstract = abstract_state(config, mesh)
     restored = checkpoints.restore(abstract, batches)
     if restored is None:
@@ -206,7 +217,7 @@ def start_or_resume(
 def check_finite(
     state: TrainState, step: int, config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
-    """Stop a run whose loss or gradient was not finite.
+    """Stop a run if a loss or gradient was not finite.
 
     Raises:
       NonFiniteLossError: after saving the state before the failing step.

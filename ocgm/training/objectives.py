@@ -1,13 +1,13 @@
 """Objectives: loss = error_weight * mean(reconstruction_error) + beta * mean(KL), and who sets the weights.
 
-Each objective is an optax transform that passes gradients through and owns the weights: the optimiser state holds them,
-the train step reads them before the gradient, and `update(..., reconstruction_error=...)` moves them on. So they are
-saved, restored and sharded like the rest of the optimiser.
+Each objective is an optax transform that passes gradients through. Its state holds the weights of the next step's loss:
+the train step reads them before it takes the gradient, and `update(..., reconstruction_error=...)` computes the next
+ones. So they are saved, restored and sharded with the optimizer's state.
 """
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,55 @@ import optax
 
 from ocgm.errors import ConfigError
 from ocgm.losses import LossWeights
+from ocgm.training.named_config import REQUIRED, named_config
+
+_DEFAULTS = {
+    "geco": {
+        "goal": 0.5655,  # nats per pixel and channel
+        "step_size": 1e-5,  # per nat at 64x64
+        "initial_beta": 1.0,
+        "decay": 0.99,
+        "speedup": 10.0,
+        "min_beta": 1e-10,
+    },
+    "error_weight_geco": {
+        "goal": REQUIRED,  # nats per pixel and channel, without the density's constant
+        "step_size": 1e-6,  # per nat
+        "initial_multiplier": 0.55,
+        "decay": 0.99,
+        "speedup": 1.0,
+        "warm_start": 1_000,
+        "beta": 1.0,
+    },
+    "elbo": {"beta": 0.5, "warmup_steps": 0},
+    "elbo_schedule": {"betas": REQUIRED},  # ((step, beta), ...), the first at step 0
+}
+
+
+def default_config(name: str, **changes: Any) -> ml_collections.ConfigDict:
+    """Return the `objective` part of an experiment's config.
+
+    Args:
+      name: "geco", with the settings of the GENESIS papers; "error_weight_geco", with those of EfficientMORL; "elbo", a
+        fixed beta or a linear warm-up to it; or "elbo_schedule", beta along straight lines through (step, beta) points.
+      **changes: values of some fields; "error_weight_geco" needs `goal`, "elbo_schedule" needs `betas`.
+
+    Raises:
+      ConfigError: the name or a field is unknown, or a required field is missing.
+    """
+    return named_config("objective", _DEFAULTS, name, changes)
+
+
+class ObjectiveState(Protocol):
+    """What the state of every objective has.
+
+    Attributes:
+      loss_weights: weights of the next step's loss.
+      error_average: moving average of the reconstruction error, nats an image; None where the objective keeps none.
+    """
+
+    loss_weights: LossWeights
+    error_average: jax.Array | None
 
 
 class GecoState(NamedTuple):
@@ -32,12 +81,49 @@ class GecoState(NamedTuple):
     error_average: jax.Array
     step: jax.Array
 
+    @property
+    def loss_weights(self) -> LossWeights:
+        return LossWeights(jnp.float32(1.0), self.beta)
 
-class BetaState(NamedTuple):
-    """State of objectives with a scheduled beta; scalars."""
+
+class ScheduledBetaState(NamedTuple):
+    """State of `scheduled_beta`; scalars.
+
+    Attributes:
+      beta: weight of the KL terms at the next step.
+      step: number of updates.
+    """
 
     beta: jax.Array
     step: jax.Array
+
+    @property
+    def loss_weights(self) -> LossWeights:
+        return LossWeights(jnp.float32(1.0), self.beta)
+
+    @property
+    def error_average(self) -> None:
+        return None
+
+
+class ErrorWeightGecoState(NamedTuple):
+    """State of `error_weight_geco`; scalars.
+
+    Attributes:
+      loss_weights: weights of the next step's loss; beta is constant.
+      multiplier: Lagrange multiplier of the reconstruction error, before the softplus.
+      gap_average: moving average of goal - reconstruction error, nats an image; negative while the goal is missed.
+      step: number of updates.
+    """
+
+    loss_weights: LossWeights
+    multiplier: jax.Array
+    gap_average: jax.Array
+    step: jax.Array
+
+    @property
+    def error_average(self) -> None:
+        return None
 
 
 def geco(
@@ -83,24 +169,6 @@ def geco(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-class ErrorWeightGecoState(NamedTuple):
-    """State of `error_weight_geco`; scalars.
-
-    Attributes:
-      beta: weight of the KL terms at the next step; constant.
-      error_weight: weight of the reconstruction error at the next step.
-      multiplier: its Lagrange multiplier, before the softplus.
-      gap_average: moving average of goal - reconstruction error, nats an image; negative while the goal is missed.
-      step: number of updates.
-    """
-
-    beta: jax.Array
-    error_weight: jax.Array
-    multiplier: jax.Array
-    gap_average: jax.Array
-    step: jax.Array
-
-
 def error_weight_geco(
     goal: float,
     step_size: float,
@@ -129,19 +197,16 @@ def error_weight_geco(
       beta: weight of the KL terms.
     """
 
+    def weights(multiplier, step):
+        error_weight = jnp.where(step < warm_start, 1.0, nn.softplus(multiplier))
+        return LossWeights(error_weight, jnp.float32(beta))
+
     def init(params: optax.Params) -> ErrorWeightGecoState:
         del params
         multiplier = jnp.float32(initial_multiplier)
         return ErrorWeightGecoState(
-            jnp.float32(beta),
-            weight(multiplier, 0),
-            multiplier,
-            jnp.float32(0.0),
-            jnp.int32(0),
+            weights(multiplier, 0), multiplier, jnp.float32(0.0), jnp.int32(0)
         )
-
-    def weight(multiplier, step):
-        return jnp.where(step < warm_start, 1.0, nn.softplus(multiplier))
 
     def update(updates, state, params=None, *, reconstruction_error, **_):
         del params
@@ -154,86 +219,30 @@ def error_weight_geco(
         # At step `warm_start` itself the average begins and the multiplier does not move yet.
         multiplier = jnp.where(state.step > warm_start, multiplier, state.multiplier)
         step = state.step + 1
-        return updates, ErrorWeightGecoState(
-            state.beta, weight(multiplier, step), multiplier, average, step
-        )
+        return updates, ErrorWeightGecoState(weights(multiplier, step), multiplier, average, step)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def scheduled_beta(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Beta as a function of the step: a fixed weight or a warm-up."""
+    """Set beta as a function of the step: a fixed weight or a warm-up."""
 
-    def init(params: optax.Params) -> BetaState:
+    def init(params: optax.Params) -> ScheduledBetaState:
         del params
-        return BetaState(jnp.float32(schedule(0)), jnp.int32(0))
+        return ScheduledBetaState(jnp.float32(schedule(0)), jnp.int32(0))
 
     def update(updates, state, params=None, **_):
         del params
         step = state.step + 1
-        return updates, BetaState(jnp.float32(schedule(step)), step)
+        return updates, ScheduledBetaState(jnp.float32(schedule(step)), step)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def current_weights(opt_state: optax.OptState) -> LossWeights:
-    """Weights of the next step from an optimiser state that holds an objective's state."""
-    error_weight = optax.tree.get(opt_state, "error_weight", default=jnp.float32(1.0))
-    return LossWeights(error_weight, optax.tree.get(opt_state, "beta"))
-
-
-def with_weights(model_state: dict, opt_state: optax.OptState) -> dict:
-    """The model's state with the weights of the next step in the collection `loss_weights`."""
-    return {**model_state, "loss_weights": current_weights(opt_state)._asdict()}
-
-
-def error_average(opt_state: optax.OptState) -> jax.Array | None:
-    """GECO's moving average of the reconstruction error, nats an image; None for objectives that keep none."""
-    return optax.tree.get(opt_state, "error_average")
-
-
-_DEFAULTS = {
-    # Goal in nats per pixel and channel, step size per nat at 64x64 (GENESIS, appendix B.4).
-    "geco": {
-        "goal": 0.5655,
-        "step_size": 1e-5,
-        "initial_beta": 1.0,
-        "decay": 0.99,
-        "speedup": 10.0,
-        "min_beta": 1e-10,
-    },
-    # Goal in nats per pixel and channel, without the density's constant (EfficientMORL, appendix F.2).
-    "error_weight_geco": {
-        "goal": 0.0,
-        "step_size": 1e-6,
-        "initial_multiplier": 0.55,
-        "decay": 0.99,
-        "speedup": 1.0,
-        "warm_start": 1_000,
-        "beta": 1.0,
-    },
-    "elbo": {"beta": 0.5, "warmup_steps": 0},
-    "elbo_schedule": {"betas": ((0, 1.0),)},
-}
-
-
-def default_config(name: str, **changes: Any) -> ml_collections.ConfigDict:
-    """Return the config of an objective (config.objective): its defaults, with `changes`.
-
-    Raises:
-      ConfigError: there is no objective of this name, or it has no such field.
-    """
-    if name not in _DEFAULTS:
-        raise ConfigError(f"config.objective.name={name!r} is not one of {sorted(_DEFAULTS)}.")
-    if unknown := sorted(set(changes) - set(_DEFAULTS[name])):
-        raise ConfigError(f"config.objective has no field(s) {unknown} for name={name!r}.")
-    return ml_collections.ConfigDict({"name": name, **_DEFAULTS[name], **changes})
 
 
 def build(
     config: ml_collections.ConfigDict, image_size: int
 ) -> optax.GradientTransformationExtraArgs:
-    """The objective that `config` (config.objective) names.
+    """Build the objective that `config` (config.objective) names.
 
     GECO's goal is given per pixel and channel, that is goal * 3 S^2 nats an image. The step size of "geco" is for 64x64
     images and scaled as its authors' code does, by 64^2 / S^2; that of "error_weight_geco" is per nat.
@@ -262,19 +271,16 @@ def build(
             beta=config.beta,
         )
     if config.name == "elbo":
-        warmup = optax.linear_schedule(0.0, config.beta, config.warmup_steps)
-        return scheduled_beta(
-            warmup if config.warmup_steps else optax.constant_schedule(config.beta)
-        )
+        warmup = ((0, 0.0),) if config.warmup_steps else ()
+        return scheduled_beta(_piecewise_linear((*warmup, (config.warmup_steps, config.beta))))
     if config.name == "elbo_schedule":
         return scheduled_beta(_piecewise_linear(config.betas))
-    raise ConfigError(
-        f"config.objective.name={config.name!r} is not one of 'geco', 'error_weight_geco', 'elbo', 'elbo_schedule'."
-    )
+    names = ", ".join(map(repr, _DEFAULTS))
+    raise ConfigError(f"config.objective.name={config.name!r} is not one of {names}.")
 
 
 def _piecewise_linear(points: Sequence[tuple[int, float]]) -> optax.Schedule:
-    """Straight lines between (step, beta) points; the last beta stays."""
+    """Return straight lines between (step, beta) points; the last beta stays."""
     steps = [step for step, _ in points]
     if steps[:1] != [0] or any(begin >= end for begin, end in itertools.pairwise(steps)):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Optimisers by config: the objective that owns beta, gradient clipping, and Adam, RMSprop or Muon."""
+"""Optimizers by config: the objective, gradient clipping, and Adam, RMSprop or Muon in one chain."""
 
 from typing import Any
 
@@ -10,39 +10,44 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from ocgm.errors import ConfigError
 from ocgm.training import objectives
+from ocgm.training.named_config import named_config
 
 _MUON_LARGEST_DENSE_SIDE = 64
 
-
-_LEARNING_RATES = {"adam": 1e-4, "rmsprop": 1e-4, "muon": 5e-4}
+# Neither warm-up, decay nor clipping, as the GENESIS papers and MONet train.
+_CONSTANT_RATE = {
+    "learning_rate": 1e-4,
+    "b1": 0.9,  # of Adam, also for the parameters that Muon leaves to it
+    "warmup_steps": 0,
+    "decay": "constant",  # "cosine" from decay_begin to zero at decay_steps, or "exponential"
+    "decay_steps": 0,
+    "decay_rate": 0.5,  # per decay_steps, from decay_begin on ("exponential")
+    "decay_begin": 0,
+    "clip_norm": 0.0,  # 0 means no clipping
+}
+_DEFAULTS = {
+    "adam": _CONSTANT_RATE,
+    "rmsprop": _CONSTANT_RATE,
+    "muon": {**_CONSTANT_RATE, "learning_rate": 5e-4},
+}
 
 
 def default_config(name: str, **changes: Any) -> ml_collections.ConfigDict:
-    """Return the config of an optimizer (config.optimizer): a constant rate and no clipping, with `changes`.
+    """Return the `optimizer` part of an experiment's config.
+
+    Args:
+      name: "adam"; "rmsprop", as MONet's authors use it; or "muon" for kernels, with Nesterov-Adam at the same rate for
+        the largest kernels and everything else.
+      **changes: values of some fields.
 
     Raises:
-      ConfigError: there is no optimizer of this name.
+      ConfigError: the name or a field is unknown.
     """
-    if name not in _LEARNING_RATES:
-        raise ConfigError(
-            f"config.optimizer.name={name!r} is not one of {sorted(_LEARNING_RATES)}."
-        )
-    defaults = {
-        "name": name,
-        "learning_rate": _LEARNING_RATES[name],
-        "b1": 0.9,  # of Adam, and of the parameters that Muon leaves to Adam
-        "warmup_steps": 0,
-        "decay": "constant",  # "cosine" from decay_begin to zero at decay_steps, or "exponential"
-        "decay_steps": 0,
-        "decay_rate": 0.5,  # per decay_steps, from decay_begin on ("exponential")
-        "decay_begin": 0,
-        "clip_norm": 0.0,  # 0 means no clipping
-    }
-    return ml_collections.ConfigDict({**defaults, **changes})
+    return named_config("optimizer", _DEFAULTS, name, changes)
 
 
 def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
-    """Linear warm-up over `warmup_steps`, times the decay that `decay` names.
+    """Return a linear warm-up over `warmup_steps`, times the decay that `decay` names.
 
     "constant"; "cosine" to zero at step `decay_steps`, from step `decay_begin` on or, where that is 0, from the end of
     the warm-up; "exponential": `decay_rate` per `decay_steps`, smoothly, from step `decay_begin` on.
@@ -87,10 +92,13 @@ def _warmup_exponential(config: ml_collections.ConfigDict) -> optax.Schedule:
 
 
 def build(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtraArgs:
-    """The optimiser of a whole experiment `config`; its state holds the objective's beta.
+    """Build the optimizer of a whole experiment `config`.
+
+    Returns:
+      A transform whose state is {"objective": objectives.ObjectiveState, "clip": ..., "rule": ...}.
 
     Raises:
-      ConfigError: unknown optimiser or objective.
+      ConfigError: unknown optimizer or objective.
     """
     settings = config.optimizer
     schedule = learning_rate_schedule(settings)
@@ -110,15 +118,15 @@ def build(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtr
         )
     else:
         raise ConfigError(
-            f"config.optimizer.name={settings.name!r} is not 'adam', 'rmsprop' or 'muon'."
+            f"config.optimizer.name={settings.name!r} is not one of {', '.join(map(repr, _DEFAULTS))}."
         )
     clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
     objective = objectives.build(config.objective, config.data.image_size)
-    return optax.chain(objective, clip, rule)
+    return optax.named_chain(("objective", objective), ("clip", clip), ("rule", rule))
 
 
 def _muon_matrices(params: optax.Params) -> optax.Params:
-    """Which parameters Muon moves, as matrices from inputs to outputs; Adam moves those that are None.
+    """Return which parameters Muon updates, as matrices from inputs to outputs, and None for those of Adam.
 
     The time to orthogonalise a matrix grows with the square of its smaller side. Large dense kernels are left to Adam:
     those of a U-Net's bottleneck and an LSTM would make a step of the quickstart more than a third longer.

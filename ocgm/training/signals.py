@@ -1,4 +1,4 @@
-"""Stopping a run politely."""
+"""Stopping a run on SIGTERM or SIGINT after it has saved its state."""
 
 import pathlib
 import signal
@@ -11,7 +11,7 @@ from ocgm.errors import UserError
 
 
 class Interrupted(UserError):
-    """A run was told to stop; its state is saved.
+    """A run was stopped by a signal; its state is saved.
 
     Attributes:
       exit_status: 128 + signal number, as shells have it.
@@ -19,16 +19,16 @@ class Interrupted(UserError):
 
     def __init__(self, name: str, step: int, workdir: pathlib.Path):
         super().__init__(
-            f"{name} at step {step:,}: the state is saved in {workdir}; the same command goes on from there."
+            f"{name} at step {step:,}: the state is saved in {workdir}; run the same command to resume."
         )
         self.exit_status = 128 + signal.Signals[name]
 
 
 class StopSignals:
-    """Context in which the first SIGTERM or SIGINT asks the loop to stop instead of ending the process.
+    """Context in which the first SIGTERM or SIGINT sets a flag for the loop instead of ending the process.
 
-    A second one ends it at once. With several processes, the sync point of `jax.distributed` makes all of them stop at
-    the same step when one gets SIGTERM.
+    A second one ends the process at once. With several processes, the sync point of `jax.distributed` makes all of them
+    stop at the same step when one receives SIGTERM.
 
     Attributes:
       name: the signal's name once `requested` has been true.
@@ -49,7 +49,7 @@ class StopSignals:
         self._restore()
 
     def requested(self, step: int) -> bool:
-        """Whether to stop after this step."""
+        """Return whether to stop after this step."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._received

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -11,53 +12,89 @@ import optax
 
 from ocgm import models, sharding
 from ocgm.images import to_float
+from ocgm.losses import LossWeights
 from ocgm.models.base import Outputs, stream_keys
-from ocgm.training import objectives, optimizers
+from ocgm.training import optimizers
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+Options = tuple[tuple[str, Any], ...]
 
 
 @flax.struct.dataclass
-class TrainState:
+class InferenceState:
+    """The part of a train state that inference needs; arrays only.
+
+    Attributes:
+      params: trained parameters.
+      model_state: collections that the forward pass updates, such as running statistics.
+      loss_weights: weights of the next step's loss, for models that refine their latents by gradients of the loss.
+    """
+
+    params: Any
+    model_state: dict[str, Any]
+    loss_weights: LossWeights
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Variables for `model.apply`."""
+        weights = self.loss_weights._asdict()
+        return {"params": self.params, "loss_weights": weights, **self.model_state}
+
+
+@flax.struct.dataclass
+class TrainState(InferenceState):
     """Everything that training changes; arrays only.
 
     Attributes:
       step: number of updates made, int32 scalar.
-      params: trained parameters.
-      model_state: collections that the forward pass updates, such as running statistics.
-      opt_state: optimiser state, which holds the objective's beta.
-      failed: whether a loss or gradient was not finite; from then on updates leave the state alone.
+      opt_state: state of the optimizer, which includes the objective's.
+      failed: 1 once a loss or gradient was not finite, else 0, int32 scalar; from then on updates change nothing.
     """
 
     step: jax.Array
-    params: Any
-    model_state: Any
-    opt_state: optax.OptState
+    opt_state: dict[str, optax.OptState]
     failed: jax.Array
 
 
 def init_state(config: ml_collections.ConfigDict) -> TrainState:
-    """A fresh state from config and its seed; to be traced by `jax.eval_shape` or jitted with shardings."""
-    model = models.build(config.model)
-    params_key, streams_key = jax.random.split(jax.random.key(config.seed))
-    side = config.model.image_size
-    variables = model.init(
-        {"params": params_key, **stream_keys(streams_key)},
-        jnp.zeros((1, side, side, 3)),
-        train=False,
-    )
+    """Return the state before the first step; to be traced by `jax.eval_shape` or jitted with shardings."""
+    variables = _init_variables(models.build(config.model), jax.random.key(config.seed))
     params = variables.pop("params")
     opt_state = optimizers.build(config).init(params)
     return TrainState(
         step=jnp.int32(0),
         params=params,
-        model_state=objectives.with_weights(variables, opt_state),
+        model_state=variables,
+        loss_weights=opt_state["objective"].loss_weights,
         opt_state=opt_state,
         failed=jnp.int32(0),
     )
 
 
+def _init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:
+    params_key, streams_key = jax.random.split(key)
+    rngs = {"params": params_key, **stream_keys(streams_key)}
+    return model.init(rngs, jnp.zeros((1, model.image_size, model.image_size, 3)), train=False)
+
+
 def abstract_state(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> TrainState:
-    """Shapes, dtypes and shardings of the state; computes and allocates nothing."""
-    shapes = jax.eval_shape(lambda: init_state(config))
+    """Return shapes, dtypes and shardings of the train state; computes and allocates nothing."""
+    return _with_shardings(jax.eval_shape(lambda: init_state(config)), mesh)
+
+
+def abstract_inference_state(model: nn.Module, mesh: jax.sharding.Mesh) -> InferenceState:
+    """Return shapes, dtypes and shardings of a model's part of the train state; needs no optimizer.
+
+    `CheckpointStore.restore` takes it to read a model's variables alone.
+    """
+    variables = dict(jax.eval_shape(lambda: _init_variables(model, jax.random.key(0))))
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    state = InferenceState(variables.pop("params"), variables, LossWeights(scalar, scalar))
+    return _with_shardings(state, mesh)
+
+
+def _with_shardings(shapes: Any, mesh: jax.sharding.Mesh) -> Any:
     return jax.tree.map(
         lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement),
         shapes,
@@ -65,10 +102,8 @@ def abstract_state(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -
     )
 
 
-def loss_terms(
-    outputs: Outputs, weights: objectives.LossWeights
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Training loss and what to log.
+def loss_terms(outputs: Outputs, weights: LossWeights) -> tuple[jax.Array, Metrics]:
+    """Return the training loss and metrics to log.
 
     The loss is error_weight * mean(reconstruction_error) + beta * KL, with KL terms summed over slots, or the model's.
     """
@@ -90,74 +125,83 @@ def loss_terms(
     return loss, metrics
 
 
-Options = tuple[tuple[str, Any], ...]
-
-
 def curriculum_options(config: ml_collections.ConfigDict, step: int) -> Options:
-    """Keyword arguments of the model's call at a step: of each option in config.curriculum the last value due."""
+    """Return keyword arguments of the model's call at a step: of each option in config.curriculum the last one due."""
     return tuple(
         {option: value for begin, option, value in config.curriculum if step >= begin}.items()
     )
 
 
 def make_train_step(
-    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh, options: Options = ()
-) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """Jitted (state, batch) -> (state, metrics) with `options` for the model's call; the state is donated.
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[[TrainState, Batch, Options], tuple[TrainState, Metrics]]:
+    """Make the jitted (state, batch, options) -> (state, metrics).
 
-    Batches hold `image` uint8 [B, S, S, 3], metrics are scalars. Where a loss or gradient is not finite the state stays
-    as it was before the step and `failed` is set.
+    It is compiled once for each value of `options`, the keyword arguments of the model's call. The state is donated.
+    Batches hold `image` uint8 [B, S, S, 3], metrics are scalars. Where a loss or gradient is not finite, the state
+    stays as it was before the step and `failed` is set.
+
+    Raises:
+      ConfigError: unknown optimizer or objective, or impossible settings of one.
     """
     model, optimizer = models.build(config.model), optimizers.build(config)
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
 
-    def train_step(state: TrainState, batch: dict[str, jax.Array]):
-        rngs = stream_keys(jax.random.fold_in(jax.random.key(config.seed), state.step))
+    def train_step(state: TrainState, batch: Batch, options: Options):
         images = to_float(batch["image"])
-        weights = objectives.current_weights(state.opt_state)
-
-        def loss_function(params):
-            outputs, model_state = model.apply(
-                {"params": params, **state.model_state},
-                images,
-                train=True,
-                rngs=rngs,
-                mutable=list(state.model_state),
-                **dict(options),
-            )
-            loss, metrics = loss_terms(outputs, weights)
-            return loss, (metrics, model_state)
-
+        rngs = stream_keys(jax.random.fold_in(jax.random.key(config.seed), state.step))
         # Whole parameters for the computation, which then is split over the batch alone; gradients
         # go back to where their parameters are. Left to itself, XLA splits convolutions over the
         # channels of their kernels, and on a 4 x 2 mesh got gradients wrong by a factor of four.
         params = jax.lax.with_sharding_constraint(state.params, sharding.replicated(mesh))
-        grads, (metrics, model_state) = jax.grad(loss_function, has_aux=True)(params)
+        grads, (metrics, model_state) = _gradients(
+            model, state.replace(params=params), images, rngs, dict(options)
+        )
         grads = jax.lax.with_sharding_constraint(grads, state_shardings.params)
         metrics["gradient_norm"] = optax.tree.norm(grads)
+        error = metrics["reconstruction_error"]
         updates, opt_state = optimizer.update(
-            grads,
-            state.opt_state,
-            state.params,
-            reconstruction_error=metrics["reconstruction_error"],
+            grads, state.opt_state, state.params, reconstruction_error=error
         )
-        if (average := objectives.error_average(opt_state)) is not None:
-            metrics["reconstruction_error_average_per_element"] = average / images[0].size
+        objective = opt_state["objective"]
+        if objective.error_average is not None:
+            per_element = objective.error_average / images[0].size
+            metrics["reconstruction_error_average_per_element"] = per_element
         new_state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
-            model_state=objectives.with_weights(model_state, opt_state),
+            model_state=model_state,
+            loss_weights=objective.loss_weights,
             opt_state=opt_state,
             failed=state.failed,
         )
-        sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
-        sound &= state.failed == 0
-        new_state = jax.tree.map(lambda new, old: jnp.where(sound, new, old), new_state, state)
-        return new_state.replace(failed=jnp.int32(~sound)), metrics
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+        finite &= state.failed == 0
+        new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new_state, state)
+        return new_state.replace(failed=jnp.int32(~finite)), metrics
 
     return jax.jit(
         train_step,
+        static_argnums=2,
         donate_argnums=0,
         in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
         out_shardings=(state_shardings, sharding.replicated(mesh)),
     )
+
+
+def _gradients(model, state, images, rngs, options):
+    """Return gradients of the loss with respect to `state.params`, and (metrics, new model_state)."""
+
+    def loss_function(params):
+        outputs, model_state = model.apply(
+            state.replace(params=params).variables,
+            images,
+            train=True,
+            rngs=rngs,
+            mutable=list(state.model_state),
+            **options,
+        )
+        loss, metrics = loss_terms(outputs, state.loss_weights)
+        return loss, (metrics, model_state)
+
+    return jax.grad(loss_function, has_aux=True)(state.params)

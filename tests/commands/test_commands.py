@@ -29,7 +29,7 @@ def config_file(tiny_config, tmp_path) -> pathlib.Path:
 
 
 def test_describe_as_a_process():
-    done = finish(start("-m", "ocgm", "describe", "--config=configs/genesis_v2_multi_dsprites.py"))
+    done = finish(start("-m", "ocgm", "describe", "--config=genesis_v2_multi_dsprites"))
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert "parameters: 2,729,422" in lines
@@ -46,10 +46,12 @@ def test_describe_every_config(name):
     assert re.search(r"^parameters: [\d,]+$", done.out, re.MULTILINE)
 
 
-def test_describe_takes_changes():
-    config = f"--config={ROOT / 'configs' / 'genesis_v2_multi_dsprites.py'}"
-    done = command("describe", config, "--config.model.num_slots=9", "--config.batch_size=2")
-    assert "  components: [2, 9, 64, 64, 3]" in done.out
+@pytest.mark.parametrize("config", [("--config=NAME",), ("--config", "NAME"), ("-config=NAME",)])
+def test_describe_a_named_config_with_changes(config):
+    name = "genesis_v2_independent_prior:objects_room,gaussian"
+    words = [word.replace("NAME", name) for word in config]
+    done = command("describe", *words, "--config.model.num_slots=9", "--config.batch_size=2")
+    assert "  components: [2, 9, 64, 64, 3]" in done.out, done.err
 
 
 def test_main(config_file, tmp_path):

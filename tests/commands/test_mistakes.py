@@ -91,7 +91,9 @@ def test_unknown_fields_and_types(config_file, tmp_path, change, parts):
 
 def test_missing_config_file(tmp_path):
     done = main(tmp_path / "absent.py", tmp_path / "run")
-    assert_told(done, "--config: ", "No such file", str(tmp_path / "absent.py"))
+    assert_told(done, f"--config={tmp_path / 'absent.py'}: there is no such file")
+    done = main("genesis_v2_objectroom", tmp_path / "run")
+    assert_told(done, "--config=genesis_v2_objectroom", "did you mean genesis_v2_objectsroom")
 
 
 def test_missing_flags():

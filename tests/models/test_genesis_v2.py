@@ -248,7 +248,7 @@ def learned(tiny_config, images):
     batch = {"image": np.tile(np.uint8(255 * images[:2]), (4, 1, 1, 1))}
     metrics, averages = [], []
     for _ in range(20):
-        state, values = step(state, jax.device_put(batch, sharding.batch_sharding(mesh)))
+        state, values = step(state, jax.device_put(batch, sharding.batch_sharding(mesh)), ())
         metrics.append(jax.device_get(values))
         average = jax.device_get(optax.tree.get(state.opt_state, "mu"))
         averages.append(flax.traverse_util.flatten_dict(average, sep="/"))

@@ -241,7 +241,7 @@ def test_training_trajectory(path):
 
     @jax.jit
     def step(params, model_state, opt_state, images, options):
-        beta = objectives.current_weights(opt_state).beta
+        beta = opt_state[0].loss_weights.beta
         (loss, (outputs, kl, model_state)), grads = jax.value_and_grad(
             lambda p: loss_and_outputs(
                 model, p, model_state, images, beta, train=True, deterministic=True, **options
@@ -252,8 +252,8 @@ def test_training_trajectory(path):
         updates, opt_state = optimizer.update(grads, opt_state, params, reconstruction_error=error)
         params = optax.apply_updates(params, updates)
         record = {"loss": loss, "err": error, "kl": kl, "beta_used": beta}
-        record["beta_after"] = objectives.current_weights(opt_state).beta
-        record["err_ema"] = objectives.error_average(opt_state)
+        record["beta_after"] = opt_state[0].loss_weights.beta
+        record["err_ema"] = opt_state[0].error_average
         return params, model_state, opt_state, record
 
     params = variables.pop("params")

@@ -94,6 +94,20 @@ def test_a_step_by_name(workdir):
             store.restore(abstract(), step=4)
 
 
+def weights_only() -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: leaf for name, leaf in abstract().items() if name != "step"}
+
+
+def test_a_part_of_the_state(workdir):
+    """Only the fields that are asked for are read: a checkpoint whose other fields do not fit is used."""
+    with CheckpointStore(workdir) as store:
+        restored = store.restore(weights_only())
+    assert restored.step == 5
+    expected = state_at(5)
+    del expected["step"]
+    jax.tree.map(np.testing.assert_array_equal, restored.state, expected)
+
+
 def test_no_checkpoints(tmp_path):
     with CheckpointStore(tmp_path, _KEEP_ALL) as store:
         assert store.restore(abstract(), new_iterator()) is None
@@ -241,7 +255,9 @@ def test_full_disk(workdir, monkeypatch):
 
     with CheckpointStore(workdir, _KEEP_ALL) as store:
         monkeypatch.setattr(ocp.CheckpointManager, "save", full)
-        with pytest.raises(CheckpointError, match=r"\(No space left on device\). Those before it"):
+        with pytest.raises(
+            CheckpointError, match=r"\(No space left on device\). Earlier checkpoints"
+        ):
             store.save(7, state_at(7))
         assert store.steps() == [3, 5]
 
@@ -254,13 +270,41 @@ def test_half_of_a_save_is_ignored(workdir):
     assert (restored.step, restored.problems, moved) == (5, (), [])
 
 
-def test_another_model_does_not_fit(workdir):
-    other = abstract() | {"bias": jax.ShapeDtypeStruct((8,), jnp.float32)}
+@pytest.mark.parametrize(
+    ("name", "shape", "reason"),
+    [
+        ("bias", (8,), "shape"),
+        ("gate", (8,), r"it has no array \['gate'\]"),
+        ("bias", None, "do not match"),
+    ],
+    ids=["shape", "missing", "left_over"],
+)
+def test_another_model_does_not_fit(workdir, name, shape, reason):
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    leaf = shape and jax.ShapeDtypeStruct(shape, jnp.float32, sharding=device)
+    other = {**abstract(), name: leaf}
     with (
         CheckpointStore(workdir) as store,
-        pytest.raises(CheckpointError, match="damaged or does not fit"),
+        pytest.raises(CheckpointError, match=f"damaged or does not fit .*{reason}"),
     ):
         store.restore(other)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_bit, remove])
+def test_damage_is_noticed_in_a_part(two_checkpoints, tmp_path, damage):
+    """A part has digests of its own: its damage is noticed, and damage of the rest need not matter."""
+    noticed = 0
+    for i, original in enumerate(files_of_newest(two_checkpoints)):
+        if not original.stat().st_size:
+            continue
+        workdir = shutil.copytree(two_checkpoints, tmp_path / str(i))
+        damage(workdir / original.relative_to(two_checkpoints))
+        with CheckpointStore(workdir) as store:
+            restored = store.restore(weights_only())
+        for name, array in restored.state.items():
+            np.testing.assert_array_equal(array, state_at(restored.step)[name])
+        noticed += restored.step == 3
+    assert noticed >= 3
 
 
 def test_digest_sees_every_bit_and_the_order():

@@ -4,6 +4,7 @@ import random
 import shutil
 import signal
 
+import jax
 import numpy as np
 import pytest
 from helpers import (
@@ -17,7 +18,7 @@ from helpers import (
     write_config,
 )
 
-from ocgm import run_dir
+from ocgm import inference, run_dir
 from ocgm.errors import CheckpointError, ConfigError, InputError, UserError
 from ocgm.training import loop
 from ocgm.training.loop import NonFiniteLossError
@@ -35,7 +36,7 @@ def test_reference_run(reference_run, reference):
     assert reference["process_0-of-1.json"] == {"next_index": _STEPS}
     assert reference[".step"] == _STEPS
     assert reference[".failed"] == 0
-    beta = reference[".opt_state[0].beta"]
+    beta = reference[".loss_weights.beta"]
     assert 0 < beta < 1  # GECO has moved: the error is above its goal
     losses = metrics_of(reference_run, "train/loss")
     assert sorted(losses) == list(range(1, _STEPS + 1))
@@ -55,7 +56,7 @@ def test_logged_metrics_are_of_their_own_step(reference_run):
     betas = metrics_of(reference_run, "train/beta")
     assert betas[1] == 1.0
     before = saved(reference_run, step=5)
-    assert betas[6] == before[".opt_state[0].beta"]
+    assert betas[6] == before[".loss_weights.beta"]
 
 
 def test_stopped_between_checkpoints_and_resumed(tiny_config, reference, tmp_path, capsys):
@@ -228,3 +229,26 @@ def test_curriculum_of_an_unknown_option(tiny_config, tmp_path):
     with pytest.raises(InputError, match="refinement_steps do not exist for genesis_v2"):
         loop.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_profile(tiny_config, tmp_path):
+    """The trace of some steps is written; steps that are not in order are an error before anything is made."""
+    with pytest.raises(ConfigError, match="--profile_steps=3,2 must be FIRST,LAST"):
+        loop.train(tiny_config(), tmp_path / "run", profile_steps=(3, 2))
+    assert not (tmp_path / "run").exists()
+    config = tiny_config(num_train_steps=3, evaluation__every_steps=100)
+    loop.train(config, tmp_path / "run", profile_steps=(2, 3))
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+
+
+def test_weights_of_a_run_with_an_impossible_optimizer(reference_run, trained, tmp_path):
+    """Inference reads neither the optimizer's state nor its config."""
+    workdir = shutil.copytree(reference_run, tmp_path / "run")
+    config = run_dir.load(workdir)
+    config.optimizer.name = "removed"
+    (workdir / "config.json").write_text(run_dir.to_json(config))
+    loaded = inference.load(workdir)
+    assert loaded.variables.keys() == {"params", "loss_weights"}
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, trained.variables)
+    with pytest.raises(ConfigError, match="config.optimizer.name='removed' is not one of 'adam'"):
+        loop.train(config, workdir)

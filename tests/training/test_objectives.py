@@ -7,9 +7,10 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from ocgm import experiment
+from configs import common
 from ocgm.errors import ConfigError
 from ocgm.training import objectives, optimizers
+from ocgm.training.objectives import default_config
 
 _GOAL_64 = 0.5655 * 3 * 64**2
 
@@ -18,7 +19,7 @@ def follow(transform, errors):
     """Beta that each error's loss used, and beta and error average after it."""
     state, rows = transform.init({}), []
     for error in errors:
-        used = objectives.current_weights(state).beta
+        used = state.loss_weights.beta
         _, state = transform.update({}, state, reconstruction_error=jnp.float32(error))
         rows.append((float(used), float(state.error_average), float(state.beta)))
     return rows
@@ -47,7 +48,7 @@ TRACES = {
 @pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 def test_geco_trace(trace, jit):
-    geco = objectives.build(objectives.default_config("geco"), image_size=64)
+    geco = objectives.build(default_config("geco"), image_size=64)
     if jit:
         geco = optax.GradientTransformationExtraArgs(geco.init, jax.jit(geco.update))
     rows = follow(geco, [float(error) for error, *_ in trace])
@@ -97,7 +98,7 @@ def test_geco_default_bounds():
 def test_geco_scales_with_the_image(side):
     """The same error per element above the goal; the step size is per nat at 64x64."""
     goal = _GOAL_64 * side**2 / 64**2
-    geco = objectives.build(objectives.default_config("geco"), side)
+    geco = objectives.build(default_config("geco"), side)
     (_, _, at_goal), (_, _, above) = follow(geco, [goal])[0], follow(geco, [goal + 1000.0])[0]
     np.testing.assert_allclose(at_goal, 1.0, atol=2e-6)
     np.testing.assert_allclose(np.log(above), -1e-5 * 64**2 / side**2 * 1000, rtol=1e-4)
@@ -106,16 +107,14 @@ def test_geco_scales_with_the_image(side):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (objectives.default_config("elbo", beta=0.25), [0.25] * 3),
+        (default_config("elbo", beta=0.25), [0.25] * 3),
         (
-            objectives.default_config("elbo", beta=0.5, warmup_steps=4),
+            default_config("elbo", beta=0.5, warmup_steps=4),
             [0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5],
         ),
-        (objectives.default_config("elbo_schedule", betas=((0, 0.25),)), [0.25] * 3),
+        (default_config("elbo_schedule", betas=((0, 0.25),)), [0.25] * 3),
         (
-            objectives.default_config(
-                "elbo_schedule", betas=((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0))
-            ),
+            default_config("elbo_schedule", betas=((0, 0.0), (2, 1.0), (4, 1.0), (8, 3.0))),
             [0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0],
         ),
     ],
@@ -125,14 +124,14 @@ def test_scheduled_beta(config, expected):
     state = (elbo := objectives.build(config, 64)).init({})
     betas = []
     for _ in expected:
-        betas.append(float(objectives.current_weights(state).beta))
+        betas.append(float(state.loss_weights.beta))
         _, state = elbo.update({}, state, reconstruction_error=jnp.float32(1.0))
     assert betas == expected
 
 
 @pytest.mark.parametrize("steps", [(), (1, 2), (0, 5, 5), (0, 5, 4)])
 def test_impossible_elbo_schedules(steps):
-    config = objectives.default_config("elbo_schedule", betas=tuple((step, 0.5) for step in steps))
+    config = default_config("elbo_schedule", betas=tuple((step, 0.5) for step in steps))
     with pytest.raises(ConfigError, match=r"betas=.* the steps must begin at 0 and increase"):
         objectives.build(config, 64)
 
@@ -140,10 +139,10 @@ def test_impossible_elbo_schedules(steps):
 @pytest.mark.parametrize(
     "config",
     [
-        objectives.default_config("geco"),
-        objectives.default_config("elbo"),
-        objectives.default_config("elbo", beta=0.5, warmup_steps=10),
-        objectives.default_config("elbo_schedule", betas=((0, 0.1), (5, 0.2))),
+        default_config("geco"),
+        default_config("elbo"),
+        default_config("elbo", warmup_steps=10),
+        default_config("elbo_schedule", betas=((0, 0.1), (5, 0.2))),
     ],
 )
 def test_gradients_pass_through(config):
@@ -157,7 +156,7 @@ def test_gradients_pass_through(config):
 
 
 def test_error_has_no_gradient():
-    geco = objectives.build(objectives.default_config("geco"), 64)
+    geco = objectives.build(default_config("geco"), 64)
 
     def beta_after(error):
         return geco.update({}, geco.init({}), reconstruction_error=error)[1].beta
@@ -172,24 +171,24 @@ def test_unknown_objective():
         objectives.build(ConfigDict({"name": "gecko"}), 64)
 
 
-# ---- the whole optimiser
+# ---- the whole optimizer
 
 
 def optimizer(**changes):
-    config = experiment.default_config("genesis_v2", "multi_dsprites")
+    config = common.genesis_v2("multi_dsprites")
     config.optimizer.update(changes)
     return optimizers.build(config)
 
 
-def test_optimizer_state_holds_beta():
+def test_optimizer_state_holds_the_loss_weights():
     params = {"w": jnp.ones(3)}
     rule = optimizer()
     state = rule.init(params)
-    assert objectives.current_weights(state).beta == 1.0
+    assert state["objective"].loss_weights.beta == 1.0
     updates, state = rule.update(
         {"w": jnp.float32([1.0, -2.0, 3.0])}, state, params, reconstruction_error=jnp.float32(9000)
     )
-    np.testing.assert_allclose(objectives.current_weights(state).beta, 0.9796976, atol=2e-7)
+    np.testing.assert_allclose(state["objective"].loss_weights.beta, 0.9796976, atol=2e-7)
     np.testing.assert_allclose(updates["w"], [-1e-4, 1e-4, -1e-4], rtol=1e-4)  # Adam's first step
 
 
@@ -248,7 +247,7 @@ def test_geco_of_the_error_weight():
     transform = objectives.error_weight_geco(-10.0, 1e-2, speedup=5.0, warm_start=2)
     state, rows = transform.init({}), []
     for error in (50.0, 40.0, 30.0, 20.0, 10.0, -5_000.0, -5_000.0):
-        used = float(objectives.current_weights(state).error_weight)
+        used = float(state.loss_weights.error_weight)
         _, state = transform.update({}, state, reconstruction_error=jnp.float32(error))
         rows.append((used, float(state.gap_average), float(state.multiplier)))
 
@@ -265,15 +264,7 @@ def test_geco_of_the_error_weight():
         expected.append((used, average, multiplier))
     np.testing.assert_allclose(rows, expected, rtol=1e-5)
     assert rows[4][2] > 0.9 and rows[-1][2] == np.float32(0.55)
-    assert float(objectives.current_weights(state).beta) == 1.0
-
-
-def test_models_state_gets_the_weights():
-    state = objectives.error_weight_geco(0.0, 1.0, warm_start=0).init({})
-    updated = objectives.with_weights({"batch_stats": {}}, state)
-    assert updated.keys() == {"batch_stats", "loss_weights"}
-    np.testing.assert_allclose(updated["loss_weights"]["error_weight"], 1.005492, rtol=1e-6)
-    assert updated["loss_weights"]["beta"] == 1.0
+    assert float(state.loss_weights.beta) == 1.0
 
 
 def test_clipping():
@@ -307,6 +298,43 @@ def test_muon_orthogonalises_all_but_large_dense_kernels():
 
 def test_unknown_optimizer():
     with pytest.raises(
-        ConfigError, match="optimizer.name='sgd' is not 'adam', 'rmsprop' or 'muon'"
+        ConfigError, match="optimizer.name='sgd' is not one of 'adam', 'rmsprop', 'muon'"
     ):
         optimizer(name="sgd")
+
+
+# ---- default configs
+
+
+@pytest.mark.parametrize("name", ["geco", "elbo"])
+def test_default_objectives_are_complete(name):
+    assert objectives.build(default_config(name), 64).init({}).loss_weights.error_weight == 1.0
+
+
+def test_default_configs_take_changes():
+    config = default_config("error_weight_geco", goal=-1.2, speedup=2.0)
+    assert (config.name, config.goal, config.speedup, config.beta) == (
+        "error_weight_geco",
+        -1.2,
+        2.0,
+        1.0,
+    )
+    assert optimizers.default_config("muon").learning_rate == 5e-4
+    assert optimizers.default_config("muon", learning_rate=0.1).learning_rate == 0.1
+    assert optimizers.default_config("rmsprop").learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: default_config("gecko"), "objective='gecko' is not one of 'geco', 'error_weight"),
+        (lambda: default_config("geco", gaol=1.0), "objective 'geco' has no field 'gaol'; its"),
+        (lambda: default_config("elbo_schedule"), "'elbo_schedule' needs a value of 'betas'"),
+        (lambda: default_config("error_weight_geco"), "'error_weight_geco' needs a value of 'goal"),
+        (lambda: optimizers.default_config("sgd"), "optimizer='sgd' is not one of 'adam', 'rms"),
+        (lambda: optimizers.default_config("adam", b2=0.9), "'adam' has no field 'b2'; its fields"),
+    ],
+)
+def test_impossible_default_configs(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -38,7 +38,7 @@ def main(config_file: str, output: str) -> None:
         losses = []
         for _ in range(NUM_STEPS):
             batch = jax.device_put(next(batches), sharding.batch_sharding(mesh))
-            state, metrics = train_step(state, batch)
+            state, metrics = train_step(state, batch, ())
             losses.append(metrics["loss"])
         arrays[f"{name}/losses"] = np.array(losses)
         # Bytes of parameters and optimiser state that one device holds.
