@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 
 from ocgm import experiment, models
 from ocgm.errors import ConfigError, UserError
-from ocgm.interop.torch_import import abstract_variables
 from ocgm.losses import LossWeights
-from ocgm.training.step import loss_terms, stream_keys
+from ocgm.models import abstract_variables
+from ocgm.models.base import stream_keys
+from ocgm.training.step import loss_terms
 
 FORWARD, TRAINING = "forward", "forward and backward"
 

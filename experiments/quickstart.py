@@ -1,9 +1,10 @@
-"""Train, evaluate and look at a small GENESIS-V2: python -m experiments.quickstart --workdir=DIR.
+"""Train and evaluate a small GENESIS-V2 and write a report: python -m experiments.quickstart --workdir=DIR.
 
-`make quickstart` runs this. Killed, it goes on where it was when started again. The folder gets a run like any other,
-and report.html beside it.
+`make quickstart` runs this. The same command resumes an interrupted run. The workdir is that of any run, with
+report.html and figures in addition.
 """
 
+import dataclasses
 import pathlib
 import time
 
@@ -25,27 +26,32 @@ from ocgm.run_dir import read_metrics
 from ocgm.training.loop import train
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "Folder for the run and the page.")
-_NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Held-out images to evaluate on.", 1)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/quickstart", "Directory of the run and of the report."
+)
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 320, "Number of test images.", 1)
 _DATA_LABEL = (
-    "Multi-dSprites, {variant} variant: {description} Made on this machine with {sprites} sprites and"
-    " resized to each model's side. Evaluation: the first {count} test images."
+    "Multi-dSprites, {variant} variant: {description} Generated on this machine with {sprites} sprites and"
+    " resized to the side of each model. Evaluation: the first {count} test images."
 )
 _INTRODUCTION = (
-    "A small GENESIS-V2 was trained on this machine without labels to take pictures apart into objects. The shipped"
-    " checkpoint comes from the same code and a longer training; both are evaluated on the same scenes. Four fixed"
-    " quadrants, which depend on no image, show what the metrics give for nothing."
+    "A small GENESIS-V2 was trained on this machine, without labels, to segment images into objects. The shipped"
+    " checkpoint comes from the same code and longer training; both are evaluated on the same scenes. The four"
+    " quadrants are a baseline: a fixed segmentation that does not depend on the image."
 )
+
+
+Row = dict[str, int | str | float]
 
 
 def train_minutes(workdir: pathlib.Path) -> float:
-    """Minutes that training took, from the run's metrics."""
+    """Return the minutes of training, from the metrics of the run."""
     _, minutes = read_metrics(workdir / "metrics.jsonl")["train/minutes"]
     return float(np.max(minutes))
 
 
 def quadrant_scores(data: ml_collections.ConfigDict, num_images: int) -> dict[str, float]:
-    """Segmentation metrics of the picture's four quadrants, on the same test images: what needs no look at an image."""
+    """Return the segmentation metrics of four fixed quadrants on the same test images, as a baseline."""
     half = np.repeat([0, 1], data.image_size // 2)
     quadrants = jax.nn.one_hot(2 * half[:, None] + half, 4, axis=0)[None, ..., None]
     num_labels = registry.get_spec(data.name).max_objects + 1
@@ -55,18 +61,52 @@ def quadrant_scores(data: ml_collections.ConfigDict, num_images: int) -> dict[st
     return {name: float(jnp.mean(values)) for name, values in scores.items()}
 
 
-def summary_row(
-    trained: inference.TrainedModel,
-    workdir: pathlib.Path,
-    scores: dict[str, float],
-    quadrants: dict[str, float],
-) -> dict[str, int | str | float]:
-    """What the table says of one model."""
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A model on the quickstart's test images.
+
+    Attributes:
+      label: name in the report.
+      folder: directory of its run or export.
+      trained: the model.
+      scores: metrics on the test images.
+      quadrants: metrics of the four fixed quadrants on the same images.
+      reconstructions, samples: figures.
+    """
+
+    label: str
+    folder: pathlib.Path
+    trained: inference.TrainedModel
+    scores: dict[str, float]
+    quadrants: dict[str, float]
+    reconstructions: Image.Image
+    samples: Image.Image
+
+
+def evaluate_model(
+    label: str, folder: pathlib.Path, data: ml_collections.ConfigDict, num_images: int
+) -> Evaluated:
+    """Evaluate a model on the scenes of `data`, at the model's own side."""
+    trained = inference.load(folder)
+    data = data.copy_and_resolve_references()
+    data.image_size = trained.config.data.image_size
+    scores, reconstructions = evaluate(
+        trained.model, trained.variables, data, num_images=num_images
+    )
+    drawn = jax.device_get(trained.sample(8))
+    samples = figures.sample_figure(drawn.images, drawn.components, drawn.log_masks)
+    quadrants = quadrant_scores(data, num_images)
+    return Evaluated(label, folder, trained, scores, quadrants, reconstructions, samples)
+
+
+def summary_row(model: Evaluated) -> Row:
+    """Return a model's column of the table, by name of the line."""
+    trained, scores, quadrants = model.trained, model.scores, model.quadrants
     return {
         "trained on variant": trained.config.data.variant or "plain",
         "side": trained.config.data.image_size,
         "steps": trained.step,
-        "training": f"{train_minutes(workdir):.1f} min",
+        "training": f"{train_minutes(model.folder):.1f} min",
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"])),
         "ARI-FG (attention)": scores["ari_fg_attention"],
         "ARI-FG (decoded)": scores["ari_fg_decoded"],
@@ -79,19 +119,16 @@ def summary_row(
     }
 
 
-def sample_picture(trained: inference.TrainedModel) -> Image.Image:
-    """Eight scenes from the prior."""
-    drawn = jax.device_get(trained.sample(8))
-    return figures.sample_figure(drawn.images, drawn.components, drawn.log_masks)
-
-
-def report_run(label: str, workdir: pathlib.Path, config: ml_collections.ConfigDict) -> report.Run:
+def report_run(model: Evaluated) -> report.Run:
+    """Return what the report needs of a model's run."""
+    config = model.trained.config
     goal = config.objective.goal if config.objective.name == "geco" else None
-    return report.Run(label, workdir / "metrics.jsonl", run_dir.to_json(config), goal)
+    metrics = model.folder / "metrics.jsonl"
+    return report.Run(model.label.capitalize(), metrics, run_dir.to_json(config), goal)
 
 
-def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:
-    """The summary, one line a figure and one column a model."""
+def print_table(rows: dict[str, Row]) -> None:
+    """Print the summary, one line per metric and one column per model."""
     print(f"{'':24s}" + "".join(f"{label:>22s}" for label in rows))
     for name in next(iter(rows.values())):
         cells = (row[name] for row in rows.values())
@@ -99,63 +136,64 @@ def print_table(rows: dict[str, dict[str, int | str | float]]) -> None:
         print(f"{name:24s}" + "".join(f"{text:>22s}" for text in texts))
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: int) -> None:
-    """Make the data, train, evaluate this run and the shipped checkpoint on the same images, write the page."""
-    start = time.monotonic()
-    scenes = prepare(config.data).builder_config
-    print(f"data ready after {time.monotonic() - start:.0f} s", flush=True)
-    train(config, workdir)
-
-    models = {
-        "this run": workdir,
-        "shipped checkpoint": inference.locate("genesis_v2/multi_dsprites"),
-    }
-    rows, pictures, runs, scores = {}, [], [], {}
-    for label, folder in models.items():
-        trained = inference.load(folder)
-        # The same scenes for both, each at its own side.
-        data = config.data.copy_and_resolve_references()
-        data.image_size = trained.config.data.image_size
-        scores[label], picture = evaluate(
-            trained.model, trained.variables, data, num_images=num_images
-        )
-        samples = sample_picture(trained)
-        quadrants = quadrant_scores(data, num_images)
-        rows[label] = summary_row(trained, folder, scores[label], quadrants)
-        runs.append(report_run(label.capitalize(), folder, trained.config))
-        stem = label.replace(" ", "_")
-        figures.save_png(workdir / f"{stem}_reconstructions.png", picture)
-        figures.save_png(workdir / f"{stem}_samples.png", samples)
+def write_page(
+    page: pathlib.Path, models: list[Evaluated], rows: dict[str, Row], data_label: str
+) -> None:
+    """Write the figures as PNG files and the HTML report beside them."""
+    pictures = []
+    for model in models:
+        stem = page.parent / model.label.replace(" ", "_")
+        figures.save_png(f"{stem}_reconstructions.png", model.reconstructions)
+        figures.save_png(f"{stem}_samples.png", model.samples)
         pictures += [
             report.Picture(
-                f"{label.capitalize()}: held-out images",
-                "Input, reconstruction, true masks, inferred masks and each slot's part.",
-                picture,
+                f"{model.label.capitalize()}: held-out images",
+                "Input, reconstruction, true masks, inferred masks and the part of each slot.",
+                model.reconstructions,
             ),
             report.Picture(
-                f"{label.capitalize()}: samples",
-                "Scenes drawn from the prior, their masks and each slot's part.",
-                samples,
+                f"{model.label.capitalize()}: samples",
+                "Scenes sampled from the prior, their masks and the part of each slot.",
+                model.samples,
             ),
         ]
-    page = workdir / "report.html"
     report.write_report(
         page,
         title="GENESIS-V2 quickstart",
         introduction=_INTRODUCTION,
-        data_label=_DATA_LABEL.format(
-            variant=scenes.variant,
-            description=scenes.description,
-            sprites="dSprites'" if config.data.sprites_path else "analytically rendered",
-            count=num_images,
-        ),
+        data_label=data_label,
         summary_rows=rows,
-        runs=runs,
+        runs=[report_run(model) for model in models],
         pictures=pictures,
     )
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: int) -> None:
+    """Generate the dataset, train, evaluate this run and the shipped checkpoint, and write the report."""
+    start = time.monotonic()
+    scenes = prepare(config.data).builder_config
+    print(f"dataset ready after {time.monotonic() - start:.0f} s", flush=True)
+    train(config, workdir)
+
+    folders = {
+        "this run": workdir,
+        "shipped checkpoint": inference.locate("genesis_v2/multi_dsprites"),
+    }
+    models = [
+        evaluate_model(label, folder, config.data, num_images) for label, folder in folders.items()
+    ]
+    rows = {model.label: summary_row(model) for model in models}
+    data_label = _DATA_LABEL.format(
+        variant=scenes.variant,
+        description=scenes.description,
+        sprites="the dSprites" if config.data.sprites_path else "analytically rendered",
+        count=num_images,
+    )
+    page = workdir / "report.html"
+    write_page(page, models, rows, data_label)
     print_table(rows)
-    print(f"pictures: {workdir}/*.png")
-    own, shipped = scores["this run"], scores["shipped checkpoint"]
+    print(f"figures: {workdir}/*.png")
+    own, shipped = (model.scores for model in models)
     print(
         f"ari_fg={own['ari_fg_attention']:.2f} msc_fg={own['msc_fg_attention']:.2f}"
         f" train_minutes={train_minutes(workdir):.1f}"

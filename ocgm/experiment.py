@@ -133,6 +133,7 @@ def config_specs(name: str) -> tuple[str, ...]:
 def _import(path: pathlib.Path) -> types.ModuleType:
     """Import a config file, which need not be on Python's path."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader  # always so for a .py file
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

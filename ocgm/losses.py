@@ -18,18 +18,18 @@ class LossWeights(NamedTuple):
 
 
 def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float) -> jax.Array:
-    """Element-wise log N(x; mean, sigma), constants included, in nats."""
+    """Return the element-wise log N(x; mean, sigma), constants included, in nats."""
     return -0.5 * jnp.square((x - mean) / sigma) - jnp.log(sigma) - 0.5 * _LOG_2PI
 
 
 def logistic_log_density(x: jax.Array, mean: jax.Array, scale: float) -> jax.Array:
-    """Element-wise log density, in nats, of the logistic distribution (standard deviation scale * pi / sqrt(3))."""
+    """Return the element-wise log density, in nats, of a logistic distribution (sigma = scale * pi / sqrt(3))."""
     u = (x - mean) / scale
     return -u - 2.0 * jax.nn.softplus(-u) - math.log(scale)
 
 
 def mixture_mean(components: jax.Array, log_masks: jax.Array) -> jax.Array:
-    """Mean of a spatial mixture, [B, H, W, C], of components [B, K, H, W, C] and log mixing weights [B, K, H, W, 1]."""
+    """Return the mean [B, H, W, C] of a mixture of components [B, K, H, W, C] with log weights [B, K, H, W, 1]."""
     return jnp.sum(jnp.exp(log_masks) * components, axis=1)
 
 
@@ -39,10 +39,9 @@ def mixture_negative_log_likelihood(
     log_masks: jax.Array,
     sigma: float | tuple[float, ...],
 ) -> jax.Array:
-    """Negative log-likelihood of a spatial Gaussian mixture, in nats an image.
+    """Return the negative log-likelihood of a spatial Gaussian mixture, in nats per image.
 
-    The mixture is taken for each pixel *and channel* alone, as the authors' code does; the papers write it for each
-    pixel. Log-sum-exp over the slots.
+    Every pixel *and channel* has a mixture of its own, as in the authors' code; the papers write one for each pixel.
 
     Args:
       images: [B, H, W, C].
@@ -67,7 +66,10 @@ def mixture_negative_log_likelihood(
 def gaussian_negative_log_likelihood(
     images: jax.Array, components: jax.Array, log_masks: jax.Array, sigma: float
 ) -> jax.Array:
-    """Negative log-likelihood under one Gaussian around the mixture's mean; as `mixture_negative_log_likelihood`."""
+    """Return the negative log-likelihood under one Gaussian around the mixture's mean, in nats per image.
+
+    Arguments and result are those of `mixture_negative_log_likelihood`.
+    """
     mean = mixture_mean(components, log_masks)
     chex.assert_equal_shape([images, mean])
     return -jnp.sum(gaussian_log_density(images, mean, sigma), axis=(1, 2, 3))
@@ -81,7 +83,7 @@ LIKELIHOODS = {
 
 
 def without_constant(error: jax.Array, images: jax.Array) -> jax.Array:
-    """A Gaussian negative log-likelihood [B] of images without its terms log(2 pi) / 2, which some papers leave out."""
+    """Return a Gaussian negative log-likelihood [B] of images without its terms log(2 pi) / 2."""
     return error - 0.5 * _LOG_2PI * images[0].size
 
 
@@ -92,7 +94,7 @@ def monte_carlo_kl(
     prior_mean: jax.Array | float = 0.0,
     prior_sigma: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """One-sample estimate log q(z) - log p(z) of KL(q || p), summed over the last axis, in nats.
+    """Return the one-sample estimate log q(z) - log p(z) of KL(q || p), summed over the last axis, in nats.
 
     Args:
       sample: z ~ q, [..., D]; the sample that is decoded.
@@ -113,7 +115,7 @@ def gaussian_kl(
     prior_mean: jax.Array | float = 0.0,
     prior_sigma: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """KL(N(mean, sigma) || prior) of diagonal Gaussians in closed form, over the last axis: [..., D] -> [...] nats."""
+    """Return KL(N(mean, sigma) || prior) of diagonal Gaussians in closed form: [..., D] -> [...] nats."""
     ratio = sigma / prior_sigma
     distance = (mean - prior_mean) / prior_sigma
     return 0.5 * jnp.sum(distance**2 + ratio**2 - 1.0 - 2.0 * jnp.log(ratio), axis=-1)
@@ -122,10 +124,10 @@ def gaussian_kl(
 def categorical_mask_kl(
     log_masks: jax.Array, log_masks_target: jax.Array, active_slots: jax.Array
 ) -> jax.Array:
-    """KL(m || m') between two sets of masks, summed over pixels, in nats an image.
+    """Return KL(m || m') between two sets of masks, summed over pixels, in nats per image.
 
-    Both are floored at 1e-5 and renormalised over the slots first (MONet's mask term; GENESIS-V2's auxiliary mask loss,
-    where the target is to be wrapped in `jax.lax.stop_gradient` by the caller).
+    Both are first floored at 1e-5 and renormalised over the slots. This is MONet's mask term and GENESIS-V2's mask
+    loss, whose caller stops the gradient of the target.
 
     Args:
       log_masks, log_masks_target: [B, K, H, W, 1].

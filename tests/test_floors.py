@@ -6,8 +6,8 @@ import pathlib
 import pytest
 from helpers import ROOT
 
-# From the ground up. A module imports from the floors below its own, and from its own package. On the ground floor, whose
-# parts are single modules, it may import its neighbours.
+# From the ground up. A module imports from the floors below its own and from its own package; on the ground floor,
+# whose parts are single modules, also from its neighbours.
 FLOORS = (
     {"errors", "files", "images", "losses", "run_dir", "sharding", "wire_format"},
     {"modules"},

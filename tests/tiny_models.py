@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from ocgm import models
 from ocgm.inference import TrainedModel
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 
 STEPS = 12
 _GENESIS = {"mask_latent_size": 8, "component_latent_size": 4, "component_features": 4}
@@ -22,6 +22,7 @@ MODELS = {
     "genesis": {"name": "genesis", "num_slots": 2, **_GENESIS},
     "genesis_symmetric": {"name": "genesis", "num_slots": 2, "symmetric": True, **_GENESIS},
     "genesis_s": {"name": "genesis_s", "num_slots": 3, "latent_size": 8, "decoder_features": 4},
+    "genesis_v2": {"name": "genesis_v2", "num_slots": 3, "feature_dim": 8},
     "monet": {
         "name": "monet",
         "num_slots": 3,

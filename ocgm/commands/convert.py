@@ -31,10 +31,6 @@ def main(argv: list[str]) -> None:
     config, workdir = _CONFIG.value, cli.folder(_WORKDIR.value)
     weights, step = state_dicts.read(cli.folder(_CHECKPOINT.value))
     model = models.build(config.model)
-    if not model.torch_entries():
-        raise ConfigError(
-            f"config.model.name={config.model.name!r}: its authors published no parameters."
-        )
     state = _train_state(config, torch_import.to_variables(model, weights), step)
     if (workdir / "checkpoints").exists():
         raise ConfigError(f"--workdir={workdir} already holds checkpoints; give another directory.")

@@ -11,8 +11,7 @@ from clu import parameter_overview
 
 from ocgm import models, run_dir
 from ocgm.commands import cli, flags
-from ocgm.interop.torch_import import abstract_variables
-from ocgm.models import calls
+from ocgm.models import abstract_variables, calls
 
 _CONFIG = flags.config()
 absl_flags.mark_flag_as_required("config")

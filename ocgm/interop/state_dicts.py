@@ -11,6 +11,7 @@ import numpy as np
 
 from ocgm.errors import CheckpointError
 from ocgm.interop import tf_checkpoint
+from ocgm.interop.parameter_names.slot_attention import keras_names
 
 # Keys under which training scripts keep the weights.
 _NESTED = ("model_state_dict", "state_dict", "model")
@@ -55,7 +56,7 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_tensorflow(path: pathlib.Path) -> dict[str, Any]:
-    return tf_checkpoint.slot_attention_names(tf_checkpoint.read(path))
+    return keras_names(tf_checkpoint.read(path))
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Models by name. Adding one is a file, a line here and a config."""
+"""The registry of models.
+
+Adding a model takes a file in this package and a line in `_MODELS`; the file's class follows `ocgm.models.base.Model`.
+"""
 
 import dataclasses
 import inspect
@@ -6,10 +9,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import ml_collections
 
 from ocgm.errors import ConfigError, InputError
+from ocgm.models.base import stream_keys
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
@@ -21,7 +26,7 @@ from ocgm.models.one_slot_vae import OneSlotVAE
 from ocgm.models.slot_attention import SlotAttention
 from ocgm.models.slot_mlp import SlotMLP
 
-_MODELS = {
+_MODELS: dict[str, type[nn.Module]] = {
     "efficient_morl": EfficientMORL,
     "genesis": Genesis,
     "genesis_s": GenesisS,
@@ -33,22 +38,30 @@ _MODELS = {
     "slot_attention": SlotAttention,
     "slot_mlp": SlotMLP,
 }
+NAMES = tuple(_MODELS)
 _DTYPES = ("float32", "bfloat16")
 
 
 def build(config: ml_collections.ConfigDict) -> nn.Module:
-    """The model that `config` (config.model) describes: `name` and the model's attributes.
+    """Build the model that `config` (config.model) describes.
+
+    Args:
+      config: `name`, one of `NAMES`, and the model's attributes, with `dtype` as a string.
 
     Raises:
-      ConfigError: unknown model or field, or impossible values.
+      ConfigError: the model or a field is unknown, a required field is missing, or a value is impossible.
     """
     settings = dict(config)
+    if "name" not in settings:
+        raise ConfigError(f"config.model.name is missing; set it to one of {NAMES}.")
     name = settings.pop("name")
-    known = {field.name for field in _fields(name)}
-    if unknown := sorted(set(settings) - known):
+    fields = _fields(name)
+    if unknown := sorted(settings.keys() - fields.keys()):
         raise ConfigError(
-            f"config.model has unknown field(s) {unknown}; {name} takes {sorted(known)}."
+            f"config.model has unknown field(s) {unknown}; {name} takes {sorted(fields)}."
         )
+    if missing := sorted(set(required_fields(name)) - settings.keys()):
+        raise ConfigError(f"config.model lacks the field(s) {missing} that {name} requires.")
     if "dtype" in settings:
         if settings["dtype"] not in _DTYPES:
             raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
@@ -57,30 +70,30 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
 
 
 def default_config(name: str) -> dict[str, Any]:
-    """Return the defaults of a model's fields as plain data, without the fields of `required_fields`.
+    """Return the default values of a model's attributes as plain data, for `config.model`.
 
-    Args:
-      name: value of `config.model.name`.
+    The fields of `required_fields` are left out; `dtype` is a string.
 
     Raises:
-      ConfigError: there is no model of this name.
+      ConfigError: the model is unknown.
     """
-    fields = {field.name: field.default for field in _fields(name)}
-    defaults = {key: value for key, value in fields.items() if value is not dataclasses.MISSING}
-    return {**defaults, "dtype": jnp.dtype(defaults["dtype"]).name}
+    config = {k: v for k, v in _fields(name).items() if v is not dataclasses.MISSING}
+    return {**config, "dtype": jnp.dtype(config["dtype"]).name}
 
 
 def required_fields(name: str) -> tuple[str, ...]:
-    """Return the fields of a model without a default: `image_size`, and `num_slots` of models with slots."""
-    return tuple(field.name for field in _fields(name) if field.default is dataclasses.MISSING)
+    """Return the fields of a model without a default: `image_size`, and `num_slots` in models with slots.
+
+    Raises:
+      ConfigError: the model is unknown.
+    """
+    fields = _fields(name).items()
+    return tuple(field for field, default in fields if default is dataclasses.MISSING)
 
 
-def _fields(name: str) -> list[dataclasses.Field]:
-    """Return the fields that a config sets."""
-    if name not in _MODELS:
-        raise ConfigError(f"config.model.name={name!r} is not one of {sorted(_MODELS)}.")
-    fields = dataclasses.fields(_MODELS[name])
-    return [field for field in fields if field.name not in ("parent", "name")]
+def name_of(model: nn.Module) -> str:
+    """Return the name of a model in the registry."""
+    return {kind: name for name, kind in _MODELS.items()}[type(model)]
 
 
 def check_options(model: nn.Module, options: Iterable[str]) -> None:
@@ -91,8 +104,24 @@ def check_options(model: nn.Module, options: Iterable[str]) -> None:
     """
     known = list(inspect.signature(type(model).__call__).parameters)[2:]  # without self and images
     if unknown := sorted(set(options) - set(known)):
-        names = {kind: name for name, kind in _MODELS.items()}
         raise InputError(
-            f"option(s) {', '.join(unknown)} do not exist for {names[type(model)]}; it takes"
+            f"option(s) {', '.join(unknown)} do not exist for {name_of(model)}; it takes"
             f" {', '.join(known)}."
         )
+
+
+def abstract_variables(model: nn.Module) -> dict[str, Any]:
+    """Return shapes and dtypes of all variables of a model, without computing or allocating anything."""
+    side = model.image_size
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    key = jax.random.key(0)
+    keys = {"params": key, **stream_keys(key)}
+    return jax.eval_shape(lambda images: model.init(keys, images, train=True), images)
+
+
+def _fields(name: str) -> dict[str, Any]:
+    """Return the attributes of a model and their defaults, `dataclasses.MISSING` where there is none."""
+    if name not in _MODELS:
+        raise ConfigError(f"config.model.name={name!r} is not one of {NAMES}.")
+    fields = dataclasses.fields(_MODELS[name])
+    return {f.name: f.default for f in fields if f.name not in ("parent", "name")}

@@ -1,29 +1,47 @@
-"""What every model takes and returns. Loops, evaluators and figures know only this file."""
+"""The contract between models and everything that uses them.
 
-from typing import Protocol
+Training, evaluation, figures and commands know a model only by this file. A model is a Flax module with
+
+* an attribute `image_size`, the side S of the images that it takes;
+* a call `model(images, train=...)` that returns `Outputs`;
+* the methods `features`, `decode_slots` and `sample` of `Model`.
+
+Shapes: B images in a batch, K slots, side S, D numbers per latent, F features. Images are in [0, 1] with channels last.
+
+The training loss follows from the outputs: error_weight * mean(reconstruction_error) + beta * mean(KL), where the
+objective (`ocgm.training.objectives`) sets the weights. Models that need the weights themselves, because they take
+gradients of the loss in their forward pass, read them from the collection `loss_weights`
+(`ocgm.modules.refinement.loss_weights`) and return the loss in `Outputs.loss`.
+
+Collections of variables: `params`; `batch_stats` in models with batch normalisation; `loss_weights`, which the train
+state adds, is passed to every model.
+"""
+
+from typing import Any, Protocol
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from ocgm.errors import InputError
-from ocgm.interop import torch_names
 
-# Random streams that models may draw from.
+# Random streams that models may draw from: samples of latents, and the seeds of GENESIS-V2's stick-breaking.
 STREAMS = ("latent", "seed_scores")
 
 
 def stream_keys(key: jax.Array) -> dict[str, jax.Array]:
-    """Derive one key for each random stream."""
+    """Derive one key for each random stream, to be passed as `rngs`."""
     return {name: jax.random.fold_in(key, i) for i, name in enumerate(STREAMS)}
 
 
 @flax.struct.dataclass
 class Latent:
-    """A Gaussian posterior and the sample that was decoded.
+    """A diagonal Gaussian posterior and the sample of it that was decoded.
 
     Attributes:
-      mean, sigma, sample: [B, K, D].
+      mean: [B, K, D].
+      sigma: standard deviation, [B, K, D].
+      sample: [B, K, D].
     """
 
     mean: jax.Array
@@ -35,21 +53,25 @@ class Latent:
 class Outputs:
     """Result of `model(images, train=...)`.
 
+    Models without slots have K = 1 and one mask of ones.
+
     Attributes:
-      reconstruction: mixture mean, [B, H, W, 3] in [0, 1].
-      components: component means, [B, K, H, W, 3] in [0, 1].
-      log_masks: log mixing weights of the reconstruction, [B, K, H, W, 1]: it is sum_k exp(log_masks_k) * components_k.
-      slots: latent samples, [B, K, D].
+      reconstruction: mean of the mixture, [B, S, S, 3] in [0, 1].
+      components: means of the mixture's components, [B, K, S, S, 3] in [0, 1].
+      log_masks: logarithms of the mixing weights, [B, K, S, S, 1]. The weights sum to one over the slots, and
+        reconstruction = sum_k exp(log_masks_k) * components_k.
+      slots: one vector per slot, the input of `decode_slots`: the sampled latents, [B, K, D].
       active_slots: which slots are in use, bool [B, K].
-      reconstruction_error: negative log-likelihood, nats an image, [B]; the model's own error in models without one.
-      kl: KL terms by name, nats an image, each [B, K] (one value a slot) or [B].
+      reconstruction_error: negative log-likelihood, [B] nats; in models without a likelihood, their own error.
+      kl: KL terms by name in nats, [B, K] (one value per slot) or [B].
       latents: posteriors by name.
-      log_masks_attention: attention log-masks that the encoder infers, [B, K, H, W, 1], of models with two kinds of
-        masks; None for models with one kind.
-      log_masks_decoded: log-masks that the decoder draws, [B, K, H, W, 1], of models with two kinds of masks; None for
-        models with one kind. One of the two is `log_masks`: the decoded masks in GENESIS-V2, the attention in MONet.
-      loss: the training loss, a scalar, of models that train with more than error_weight * mean(reconstruction_error)
-        + beta * KL (iterative refinement); None in others and where `train` is false. Only its gradient counts then.
+      log_masks_attention: log-masks inferred by the encoder, [B, K, S, S, 1], in models with two kinds of masks; None
+        in models with one kind.
+      log_masks_decoded: log-masks predicted by the decoder, [B, K, S, S, 1], in models with two kinds of masks; None in
+        models with one kind. One of the two kinds is `log_masks`: the decoded masks in GENESIS-V2, the attention masks
+        in MONet.
+      loss: the training loss, a scalar, in models that compute it themselves, where `train` is true; otherwise None.
+        Only its gradient is used.
     """
 
     reconstruction: jax.Array
@@ -66,19 +88,19 @@ class Outputs:
 
     @property
     def masks(self) -> jax.Array:
-        """Mixing weights of the reconstruction, [B, K, H, W, 1]; they sum to one over the slots."""
+        """Mixing weights of the reconstruction, [B, K, S, S, 1]; they sum to one over the slots."""
         return jnp.exp(self.log_masks)
 
     @property
     def log_masks_by_origin(self) -> dict[str, jax.Array]:
-        """Log-masks by what they are: "attention" and "decoded", or "masks" for models with one kind."""
+        """Log-masks by origin: "attention" and "decoded", or "masks" in models with one kind."""
         if self.log_masks_attention is None or self.log_masks_decoded is None:
             return {"masks": self.log_masks}
         return {"attention": self.log_masks_attention, "decoded": self.log_masks_decoded}
 
     @property
     def segmentation_log_masks(self) -> jax.Array:
-        """Log-masks [B, K, H, W, 1] that segment the image: the attention masks of models with two kinds of masks.
+        """Log-masks that segment the image, [B, K, S, S, 1]: in models with two kinds of masks, the attention masks.
 
         The published evaluations of the GENESIS family report these.
         """
@@ -87,12 +109,12 @@ class Outputs:
 
 @flax.struct.dataclass
 class Sample:
-    """Result of `model.sample(batch_size)`: scenes drawn from the prior.
+    """Scenes that were decoded from latents.
 
     Attributes:
-      images: [B, H, W, 3] in [0, 1].
-      components: [B, K, H, W, 3] in [0, 1].
-      log_masks: [B, K, H, W, 1].
+      images: [B, S, S, 3] in [0, 1].
+      components: [B, K, S, S, 3] in [0, 1].
+      log_masks: logarithms of the mixing weights, [B, K, S, S, 1].
     """
 
     images: jax.Array
@@ -101,11 +123,10 @@ class Sample:
 
 
 class Model(Protocol):
-    """The contract. Models are Flax modules that also have these; `jax.eval_shape` of any of them needs no data.
+    """A model: a Flax module with the following members.
 
-    Random streams: `latent` for samples of latents, `seed_scores` for GENESIS-V2's stick-breaking. Models that take
-    gradients of the loss themselves read its weights from the collection `loss_weights`
-    (`ocgm.modules.refinement.loss_weights`).
+    All methods are called by `model.apply(variables, ..., method=..., rngs=stream_keys(key))` and can be traced by
+    `jax.eval_shape` without data. The module's dataclass attributes are the fields of `config.model`.
 
     Attributes:
       image_size: side S of the images.
@@ -113,43 +134,52 @@ class Model(Protocol):
 
     image_size: int
 
-    def __call__(self, images: jax.Array, *, train: bool, deterministic: bool = False) -> Outputs:
+    def __call__(
+        self, images: jax.Array, *, train: bool, deterministic: bool = False, **options: Any
+    ) -> Outputs:
         """Infer slots and reconstruct.
-
-        Models may take more keyword arguments (`models.check_options`): those with slots take `num_slots`, a number of
-        slots instead of the configured one; 0 means that one, here and in `sample`.
 
         Args:
           images: float32 [B, S, S, 3] in [0, 1].
-          train: normalise with batch statistics and update the running ones (collection `batch_stats`), in models that
-            have them; without effect in others.
+          train: normalise with batch statistics and update the running ones (collection `batch_stats`), in models with
+            batch normalisation; return `Outputs.loss`, in models that compute it. No effect in others.
           deterministic: use posterior means instead of samples.
+          **options: options of the model (see `ocgm.models.check_options`). Models with slots take `num_slots`, a
+            number of slots that replaces the configured one for this call; 0 selects the configured one.
         """
         ...
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Vectors [B, F] for downstream use, as the model's paper takes them."""
+        """Return vectors [B, F] for downstream tasks, as the model's paper defines them.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+        """
         ...
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that latents [B, K, D], as in `Outputs.slots`, describe, with all slots in use.
+        """Decode latents [B, K, D], laid out as `Outputs.slots`, to scenes in which all slots are in use.
 
         Raises:
-          InputError: the latents alone do not say what the scene looks like.
+          InputError: the latents alone do not determine a scene.
         """
         ...
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
-        """Draw scenes from the prior."""
-        ...
+        """Draw scenes from the prior.
 
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
+        Args:
+          batch_size: B.
+          num_slots: K; 0 selects the configured number.
+
+        Raises:
+          InputError: the model has no prior, or cannot sample this number of slots.
+        """
         ...
 
 
 def check_one_slot(name: str, num_slots: int) -> None:
-    """Check that nobody asks a model without slots for several.
+    """Check the number of slots requested of a model without slots.
 
     Raises:
       InputError: `num_slots` is more than 1.

@@ -1,13 +1,13 @@
 """EfficientMORL (Emami, He, Ranka and Rangarajan, ICML 2021).
 
-Where the paper and the authors' code differ this follows the code unless an attribute says otherwise;
+Where the paper and the authors' code differ this follows the code unless an attribute selects the paper's way;
 docs/efficient_morl.md lists the differences.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -18,70 +18,50 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
-from ocgm.interop import torch_names
-from ocgm.interop.torch_names import Entry
 from ocgm.models.base import Latent, Outputs, Sample
-from ocgm.modules.decoders import POSITIONED_DECODERS, fold_slots, positioned_decoder
 from ocgm.modules.distributions import standard_normal, variance_sigma
+from ocgm.modules.efficient_morl_networks import (
+    ConditionalPrior,
+    Gaussian,
+    LayerNorm,
+    Refiner,
+    SmallDense,
+)
 from ocgm.modules.gru import GRU, DualGRU
-from ocgm.modules.layers import Dense, small_normal_init, zeros_and_ones
-from ocgm.modules.refinement import loss_weights, loss_with_gradient
+from ocgm.modules.initializers import small_normal_init, zeros_and_ones
+from ocgm.modules.positioned_decoders import POSITIONED_DECODERS, positioned_decoder
+from ocgm.modules.refinement import gradient_scale, loss_weights, loss_with_gradient
 from ocgm.modules.slot_attention import PixelEncoder, attend
+from ocgm.modules.slots import fold_slots
 
 PRIORS = ("bottom_up", "reversed", "reversed++")
-_HIDDEN = 128
-
-# Layers that the authors' initialiser reaches: N(0, 0.02^2 * 2 / (fan_in + fan_out)) and zero biases.
-_Dense = functools.partial(Dense, layer_init=small_normal_init)
-_LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
+# Mean and standard deviation of a prior: arrays [B, K, D], or numbers for all latents.
+PriorParameters = tuple[jax.Array | float, jax.Array | float]
 _STANDARD_NORMAL = (0.0, 1.0)
 
 
-class Gaussian(NamedTuple):
-    """Parameters of slots' posteriors, each [B, K, D]; `variance_sigma(raw)` is the standard deviation."""
+class Iterate(NamedTuple):
+    """One iterate of the last layer's posterior, evaluated.
 
-    mean: jax.Array
-    raw: jax.Array
+    Attributes:
+      loss: weighted sum of mean error and mean KL, a scalar.
+      gradient: its gradient with respect to the posterior, a constant of the training loss.
+      error: negative log-likelihood, [B] nats.
+      kl: divergence from the prior, [B, K] nats.
+      components: component means, [B, K, S, S, 3].
+      log_masks: [B, K, S, S, 1].
+    """
 
-    def sample(self, noise: jax.Array) -> jax.Array:
-        return self.mean + variance_sigma(self.raw) * noise
-
-    def kl(self, prior_mean: jax.Array | float, prior_sigma: jax.Array | float) -> jax.Array:
-        """Divergence from a prior, [B, K] nats."""
-        return losses.gaussian_kl(self.mean, variance_sigma(self.raw), prior_mean, prior_sigma)
-
-
-class ConditionalPrior(nn.Module):
-    """p(z^l | u) of a stochastic layer given a sample u of its neighbour; all layers share it."""
-
-    @nn.compact
-    def __call__(self, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[B, K, D] -> mean and standard deviation, each [B, K, D]."""
-        hidden = nn.elu(_Dense(_HIDDEN, name="hidden")(u))
-        raw = _Dense(u.shape[-1], name="scale")(hidden)
-        return _Dense(u.shape[-1], name="mean")(hidden), variance_sigma(raw)
-
-
-class Refiner(nn.Module):
-    """One refinement step: the posterior and the loss's gradient -> an additive update (Algorithm 1, stage 2)."""
-
-    @nn.compact
-    def __call__(
-        self, posterior: Gaussian, gradient: Gaussian, state: jax.Array
-    ) -> tuple[Gaussian, jax.Array]:
-        """New posterior, and the recurrent state [B, K, D]."""
-        size = state.shape[-1]
-        norm = _LayerNorm(use_scale=False, use_bias=False)
-        gradient = jax.tree.map(norm, gradient)
-        x = jnp.concatenate([*posterior, *jax.lax.stop_gradient(gradient)], axis=-1)
-        x = _Dense(size, name="encoding")(nn.elu(_Dense(_HIDDEN, name="hidden")(x)))
-        state = GRU(name="gru")(x, state)
-        update = Gaussian(_Dense(size, name="mean")(state), _Dense(size, name="scale")(state))
-        return jax.tree.map(jnp.add, posterior, update), state
+    loss: jax.Array
+    gradient: Gaussian
+    error: jax.Array
+    kl: jax.Array
+    components: jax.Array
+    log_masks: jax.Array
 
 
 def mixture(decoded: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Component means [B, K, S, S, 3] and log-masks [B, K, S, S, 1] from the decoder's output [B, K, S, S, 4]."""
+    """Return component means [B, K, S, S, 3] and log-masks [B, K, S, S, 1] from decoded maps [B, K, S, S, 4]."""
     return nn.sigmoid(decoded[..., :3]), nn.log_softmax(decoded[..., 3:], axis=1)
 
 
@@ -89,7 +69,7 @@ class EfficientMORL(nn.Module):
     """Hierarchical VAE over slots with attention for inference, and a few steps of iterative refinement.
 
     Number of slots and of refinement steps may differ at each call. The reconstruction error leaves out the constant
-    log(2 pi) / 2 of each pixel and channel, as the authors' does: GECO's goals count without it.
+    log(2 pi) / 2 of each pixel and channel, as in the authors' code, so that GECO's goals are comparable.
 
     Attributes:
       num_slots: K.
@@ -107,10 +87,10 @@ class EfficientMORL(nn.Module):
         the code's (I - i + 3) / (I + 1) for all.
       paper_refinement_prior: with "bottom_up", the refined posteriors' prior is p(z^L | z^(L-1)) as in Algorithm 1,
         instead of the code's N(0, I).
-      train_gradient_batch: images that the loss for the refinement's gradient is a mean over while training; 0 means
-        the batch at hand. The gradients are normalised with an epsilon that is not small beside them, so this matters:
-        give the authors' batch per process.
-      eval_gradient_batch: the same for evaluation, where the authors have one image.
+      train_gradient_batch: number of images that the loss for the refinement's gradient is a mean over in training; 0
+        means the batch at hand. The gradients are normalised with an epsilon that is not small beside them, so the
+        number matters: set it to the authors' batch per process.
+      eval_gradient_batch: the same in evaluation, where the authors have one image.
       dtype: dtype of the convolutions, float32 or bfloat16; all else is float32.
     """
 
@@ -150,19 +130,19 @@ class EfficientMORL(nn.Module):
     def setup(self) -> None:
         size = self.latent_size
         self.encoder = PixelEncoder(layer_init=small_normal_init, dtype=self.dtype)
-        self.to_query = _Dense(size, use_bias=False)
-        self.to_key = _Dense(size, use_bias=False)
-        self.to_value = _Dense(size, use_bias=False)
-        self.slot_norm = _LayerNorm()
+        self.to_query = SmallDense(size, use_bias=False)
+        self.to_key = SmallDense(size, use_bias=False)
+        self.to_value = SmallDense(size, use_bias=False)
+        self.slot_norm = LayerNorm()
         self.initial_posterior = self.param("initial_posterior", zeros_and_ones, (1, 2 * size))
         if self.dual_gru:
             self.gru = DualGRU()
         else:
-            self.gru_input = _Dense(2 * size)
+            self.gru_input = SmallDense(2 * size)
             self.gru = GRU()
-        self.mean_norm, self.scale_norm = _LayerNorm(), _LayerNorm()
-        self.mean_hidden, self.mean_output = _Dense(2 * size), _Dense(size)
-        self.scale_hidden, self.scale_output = _Dense(2 * size), _Dense(size)
+        self.mean_norm, self.scale_norm = LayerNorm(), LayerNorm()
+        self.mean_hidden, self.mean_output = SmallDense(2 * size), SmallDense(size)
+        self.scale_hidden, self.scale_output = SmallDense(2 * size), SmallDense(size)
         self.conditional_prior = ConditionalPrior()
         self.refiner = Refiner()
         self.image_decoder = positioned_decoder(
@@ -178,20 +158,20 @@ class EfficientMORL(nn.Module):
         num_slots: int = 0,
         deterministic: bool = False,
     ) -> Outputs:
-        """Infer slots and reconstruct.
+        """Infer slots and reconstruct (algorithm 1).
 
         Args:
-          images, train, num_slots: as of every model (`ocgm.models.base.Model`).
-          deterministic: use posterior means instead of samples. The first slots are drawn all the same: they have to
-            differ.
+          images, train, num_slots: see `ocgm.models.base.Model`.
+          deterministic: use posterior means instead of samples. The first slots are sampled nevertheless, since they
+            have to differ.
           refinement_steps: I, instead of the configured one.
 
         Returns:
           `Outputs` of the last iterate; `log_masks` are the decoder's. KL term: `latents` [B, K], the hierarchical KL
-          where I = 0, otherwise that of the refined posterior, as the authors report them.
+          where I = 0, otherwise the KL of the refined posterior, as the authors report.
 
         Raises:
-          InputError: negative number of steps.
+          InputError: the number of steps is negative.
         """
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         num_slots = num_slots or self.num_slots
@@ -200,71 +180,37 @@ class EfficientMORL(nn.Module):
             raise InputError(f"refinement_steps={steps} must not be negative.")
         shape = (len(images), num_slots, self.latent_size)
         if self.is_initializing():
-            self.make_parameters(shape)
+            self.create_parameters(shape)
 
-        weights = loss_weights(self)
-        gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
-        gradient_scale = len(images) / (gradient_batch or len(images))
-
-        # Stage 1: bottom-up inference, and the loss of the last layer's sample.
+        # Stage 1: bottom-up inference of all layers; the last layer's sample is decoded.
         posterior, earlier, noise = self.infer(images, shape, deterministic)
-        neighbour_noise = [standard_normal(self, shape, deterministic) for _ in earlier]
-        decoder, decoder_parameters = self.image_decoder.unbind()
-        prior, prior_parameters = self.conditional_prior.unbind()
-
-        def loss_of_layers(posterior, others):
-            earlier, neighbour_noise, prior_parameters, *rest = others
-            conditional = functools.partial(prior.apply, prior_parameters)
-            kl, _ = self.hierarchical_kl(conditional, earlier, posterior, neighbour_noise)
-            return loss_of_sample(posterior, kl, *rest)
-
-        def loss_of_refined(posterior, others):
-            refinement_prior, *rest = others
-            return loss_of_sample(posterior, posterior.kl(*refinement_prior), *rest)
-
-        def loss_of_sample(posterior, kl, noise, decoder_parameters, images, weights):
-            decoded = fold_slots(
-                functools.partial(decoder.apply, decoder_parameters), posterior.sample(noise)
-            )
-            components, log_masks = mixture(decoded)
-            error = self.reconstruction_error(images, components, log_masks)
-            loss = weights.error_weight * jnp.mean(error) + weights.beta * jnp.mean(
-                jnp.sum(kl, axis=1)
-            )
-            return loss, (error, kl, components, log_masks)
-
-        rest = (decoder_parameters, images, weights)
-        loss, outputs, gradient = loss_with_gradient(
-            loss_of_layers, posterior, (earlier, neighbour_noise, prior_parameters, noise, *rest)
-        )
-        total = self.discount(0, steps) * loss
+        prior_noise = [standard_normal(self, shape, deterministic) for _ in earlier]
+        iterate = self.evaluate_layers(images, posterior, earlier, noise, prior_noise)
+        self.sow("intermediates", "iterates", (posterior, iterate.error, iterate.kl))
+        total = self.discount(0, steps) * iterate.loss
 
         # Stage 2: refinement of the last layer's posterior with the gradient of its own loss.
-        _, refinement_prior = self.hierarchical_kl(
-            self.conditional_prior, earlier, posterior, neighbour_noise
-        )
+        _, prior = self.hierarchical_kl(self.conditional_prior, earlier, posterior, prior_noise)
+        gradient_batch = self.train_gradient_batch if train else self.eval_gradient_batch
+        scale = gradient_scale(len(images), gradient_batch)
         state = jnp.zeros(shape)
-        self.sow("intermediates", "iterates", (posterior, *outputs[:2]))
         for i in range(1, steps + 1):
-            gradient = jax.tree.map(lambda g: gradient_scale * g, gradient)
+            gradient = Gaussian(scale * iterate.gradient.mean, scale * iterate.gradient.raw)
             posterior, state = self.refiner(posterior, gradient, state)
             noise = standard_normal(self, shape, deterministic)
-            loss, outputs, gradient = loss_with_gradient(
-                loss_of_refined, posterior, (refinement_prior, noise, *rest)
-            )
-            self.sow("intermediates", "iterates", (posterior, *outputs[:2]))
-            total = total + self.discount(i, steps) * loss
+            iterate = self.evaluate_refined(images, posterior, prior, noise)
+            self.sow("intermediates", "iterates", (posterior, iterate.error, iterate.kl))
+            total = total + self.discount(i, steps) * iterate.loss
 
-        error, kl, components, log_masks = outputs
         z = posterior.sample(noise)
         return Outputs(
-            reconstruction=losses.mixture_mean(components, log_masks),
-            components=components,
-            log_masks=log_masks,
+            reconstruction=losses.mixture_mean(iterate.components, iterate.log_masks),
+            components=iterate.components,
+            log_masks=iterate.log_masks,
             slots=z,
             active_slots=jnp.ones(shape[:2], bool),
-            reconstruction_error=error,
-            kl={"latents": kl},
+            reconstruction_error=iterate.error,
+            kl={"latents": iterate.kl},
             latents={"slots": Latent(posterior.mean, variance_sigma(posterior.raw), z)},
             loss=total if train else None,
         )
@@ -272,12 +218,17 @@ class EfficientMORL(nn.Module):
     def infer(
         self, images: jax.Array, shape: tuple[int, int, int], deterministic: bool
     ) -> tuple[Gaussian, list[Gaussian], jax.Array]:
-        """Posterior of the last layer, those of the layers before it, and the noise of the last sample [B, K, D]."""
+        """Infer all layers' posteriors bottom-up (section 3.1).
+
+        Returns:
+          Posterior of the last layer, posteriors of the layers before it, and the noise of the last layer's sample,
+          [B, K, D].
+        """
         features = self.encoder(2.0 * images - 1.0)
         keys, values = self.to_key(features), self.to_value(features)
         initial = jnp.split(self.initial_posterior, 2, axis=-1)
         posterior = Gaussian(*(jnp.broadcast_to(half, shape) for half in initial))
-        noise = standard_normal(self, shape)  # Slots start alike but for this.
+        noise = standard_normal(self, shape)  # The only difference between the first slots.
         earlier = []
         for layer in range(self.stochastic_layers):
             if layer:
@@ -289,7 +240,7 @@ class EfficientMORL(nn.Module):
         return posterior, earlier, noise
 
     def update(self, pooled: jax.Array, posterior: Gaussian) -> Gaussian:
-        """A layer's posterior from what its slots attend to, [B, K, D], and from the layer before (section 3.1)."""
+        """Return a layer's posterior from the pooled values [B, K, D] and the posterior of the layer before it."""
         if self.dual_gru:
             mean, raw = self.gru(pooled, *posterior)
         else:
@@ -299,17 +250,79 @@ class EfficientMORL(nn.Module):
         raw = raw + self.scale_output(nn.relu(self.scale_hidden(self.scale_norm(raw))))
         return Gaussian(mean, raw)
 
+    def evaluate_layers(
+        self,
+        images: jax.Array,
+        posterior: Gaussian,
+        earlier: list[Gaussian],
+        noise: jax.Array,
+        prior_noise: list[jax.Array],
+    ) -> Iterate:
+        """Evaluate the last layer's posterior, with the divergence of all layers from the hierarchical prior."""
+        prior, parameters = self.conditional_prior.unbind()
+
+        def divergence(posterior, others):
+            earlier, prior_noise, parameters = others
+            conditional_prior = functools.partial(prior.apply, parameters)
+            return self.hierarchical_kl(conditional_prior, earlier, posterior, prior_noise)[0]
+
+        others = (earlier, prior_noise, parameters)
+        return self._evaluate(images, posterior, noise, divergence, others)
+
+    def evaluate_refined(
+        self, images: jax.Array, posterior: Gaussian, prior: PriorParameters, noise: jax.Array
+    ) -> Iterate:
+        """Evaluate a refined posterior, with its own divergence from `prior`."""
+
+        def divergence(posterior, prior):
+            return posterior.kl(*prior)
+
+        return self._evaluate(images, posterior, noise, divergence, prior)
+
+    def _evaluate(
+        self,
+        images: jax.Array,
+        posterior: Gaussian,
+        noise: jax.Array,
+        divergence: Callable[[Gaussian, Any], jax.Array],
+        others: Any,
+    ) -> Iterate:
+        """Decode a sample of the posterior and return its loss and the loss's gradient.
+
+        Args:
+          images: [B, S, S, 3].
+          posterior: the last layer's posterior.
+          noise: noise of the sample, [B, K, D].
+          divergence: (posterior, others) -> KL [B, K].
+          others: everything else that the KL depends on.
+        """
+        decoder, parameters = self.image_decoder.unbind()
+
+        def weighted_loss(posterior, arguments):
+            images, noise, others, parameters, weights = arguments
+            decode = functools.partial(decoder.apply, parameters)
+            components, log_masks = mixture(fold_slots(decode, posterior.sample(noise)))
+            error = self.reconstruction_error(images, components, log_masks)
+            kl = divergence(posterior, others)
+            loss = weights.error_weight * jnp.mean(error)
+            loss = loss + weights.beta * jnp.mean(jnp.sum(kl, axis=1))
+            return loss, (error, kl, components, log_masks)
+
+        arguments = (images, noise, others, parameters, loss_weights(self))
+        loss, aux, gradient = loss_with_gradient(weighted_loss, posterior, arguments)
+        return Iterate(loss, gradient, *aux)
+
     def hierarchical_kl(
         self,
         conditional_prior: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
         earlier: list[Gaussian],
         last: Gaussian,
         noise: list[jax.Array],
-    ) -> tuple[jax.Array, tuple[jax.Array | float, jax.Array | float]]:
-        """Divergence [B, K] of all layers from the hierarchical prior, and the refined posteriors' prior.
+    ) -> tuple[jax.Array, PriorParameters]:
+        """Return the divergence [B, K] of all layers from the hierarchical prior, and the prior of refined posteriors.
 
-        The first layer of the prior's direction has N(0, I), every other one a prior given a fresh sample of the
-        posterior before it, which is not the sample that inference propagated.
+        The first layer in the prior's direction has the prior N(0, I), every other layer a prior conditioned on a fresh
+        sample of the posterior before it, which is not the sample that inference propagated.
         """
         if not self.stochastic_layers:
             return jnp.zeros(last.mean.shape[:2]), _STANDARD_NORMAL
@@ -329,20 +342,20 @@ class EfficientMORL(nn.Module):
     def reconstruction_error(
         self, images: jax.Array, components: jax.Array, log_masks: jax.Array
     ) -> jax.Array:
-        """Negative log-likelihood without its constant, [B] nats (equation 12 or 13)."""
+        """Return the negative log-likelihood without its constant, [B] nats (equation 12 or 13)."""
         # The authors hold log(sigma) in single precision.
         sigma = math.exp(np.float32(math.log(self.component_sigma)))
         error = losses.LIKELIHOODS[self.likelihood](images, components, log_masks, sigma)
         return losses.without_constant(error, images)
 
     def discount(self, i: int, steps: int) -> float:
-        """Weight of the loss of iterate i of 0, ..., steps."""
+        """Return the weight of the loss of iterate i of 0, ..., steps."""
         if self.paper_discount:
             return (steps - i + 1) / (steps + 1) if i else 1.0
         return (steps - i + 3) / (steps + 1)
 
-    def make_parameters(self, shape: tuple[int, int, int]) -> None:
-        """Initialise all parts: some are only called as functions of their parameters, others not with L or I = 0."""
+    def create_parameters(self, shape: tuple[int, int, int]) -> None:
+        """Create the parameters of parts that are called only as functions of them, or not at all with L or I = 0."""
         slots = jnp.zeros(shape)
         self.to_query(self.slot_norm(slots))
         self.update(slots, Gaussian(slots, slots))
@@ -351,11 +364,11 @@ class EfficientMORL(nn.Module):
         self.refiner(Gaussian(slots, slots), Gaussian(slots, slots), slots)
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Posterior means of all slots as one vector, [B, K * D]; the paper's probes take them slot by slot."""
+        """Return the posterior means of all slots as one vector, [B, K * D]; the paper's probes take one slot each."""
         return self(images, train=False).latents["slots"].mean.reshape(len(images), -1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that latents [B, K, D] describe."""
+        """Decode latents [B, K, D] to a scene."""
         components, log_masks = mixture(fold_slots(self.image_decoder, slots))
         return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
 
@@ -372,46 +385,3 @@ class EfficientMORL(nn.Module):
                 mean, sigma = self.conditional_prior(z)
                 z = mean + sigma * standard_normal(self, shape)
         return self.decode_slots(z)
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        n, block = torch_names, "hvae_networks"
-        entries = [
-            # Of GECO's two scalars the models need the multiplier, as a weight.
-            Entry("geco_beta", "error_weight", _softplus, _inverse_softplus, "loss_weights"),
-            n.same(f"{block}.init_posterior", "initial_posterior"),
-            *n.pixel_encoder(f"{block}.", "encoder"),
-            *n.norm(f"{block}.norm_slots", "slot_norm"),
-            *n.norm(f"{block}.norm_mu_pre_ff", "mean_norm"),
-            *n.norm(f"{block}.norm_softplus_pre_ff", "scale_norm"),
-        ]
-        for name, path in (("to_q", "to_query"), ("to_k", "to_key"), ("to_v", "to_value")):
-            entries += n.dense(f"{block}.{name}", path, use_bias=False)
-        if self.dual_gru:
-            entries += n.dual_gru(f"{block}.gru.cell", "gru")
-        else:
-            entries += n.recurrent(f"{block}.gru", "gru")
-            entries += n.dense(f"{block}.project_update", "gru_input")
-        for name, path in (("mlp_mu", "mean"), ("mlp_softplus", "scale")):
-            entries += n.dense(f"{block}.{name}.0", f"{path}_hidden")
-            entries += n.dense(f"{block}.{name}.2", f"{path}_output")
-        entries += n.positioned_decoder(f"{block}.image_decoder", "image_decoder", self.decoder)
-        for name, path in (("z_linear.0", "hidden"), ("z_mu", "mean"), ("z_softplus", "scale")):
-            entries += n.dense(f"{block}.indep_prior.{name}", f"conditional_prior/{path}")
-        entries += n.recurrent("refinenet.recurrence", "refiner/gru")
-        for name, path in (
-            ("encoding.0", "hidden"),
-            ("encoding.2", "encoding"),
-            ("loc", "mean"),
-            ("softplus", "scale"),
-        ):
-            entries += n.dense(f"refinenet.{name}", f"refiner/{path}")
-        return entries
-
-
-def _softplus(x: np.ndarray) -> np.ndarray:
-    return np.log1p(np.exp(x))
-
-
-def _inverse_softplus(x: np.ndarray) -> np.ndarray:
-    return np.log(np.expm1(np.maximum(x, 1e-30)))

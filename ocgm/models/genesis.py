@@ -12,7 +12,6 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated
 from ocgm.modules.component_vae import ComponentVAE
@@ -22,7 +21,7 @@ from ocgm.modules.priors import AutoregressivePrior, ComponentPrior
 
 
 class Genesis(nn.Module):
-    """GENESIS: an autoregressive VAE over masks, then a VAE over what is under each mask.
+    """GENESIS: an autoregressive VAE over masks, then a VAE over the pixels under each mask.
 
     Attributes:
       num_slots: K, at least 2.
@@ -36,7 +35,7 @@ class Genesis(nn.Module):
       likelihood: "mixture" of Gaussians, or one "gaussian" around the mixture's mean (EfficientMORL's comparison).
       component_sigma: standard deviation of the pixel likelihood.
       sample_bounded_mean: in `sample`, bound the means of p(z^m_k | z^m_<k) by tanh as training does. The authors' code
-        leaves the tanh out when it samples; False reproduces that.
+        omits the tanh in sampling; False reproduces that.
       dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
     """
 
@@ -86,7 +85,7 @@ class Genesis(nn.Module):
     def __call__(
         self, images: jax.Array, *, train: bool, num_slots: int = 0, deterministic: bool = False
     ) -> Outputs:
-        """Infer masks, then what is under them, and reconstruct.
+        """Infer masks, then the components under them, and reconstruct.
 
         Returns:
           `Outputs`; `slots` are [z^m_k, z^c_k]. KL terms: `masks` and `components`, both [B, K].
@@ -128,13 +127,13 @@ class Genesis(nn.Module):
         )
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Samples z^m_1, ..., z^m_{K-1}, z^c_1, ..., z^c_K as one vector, [B, F], as the paper's probes use them."""
+        """Return samples z^m_1, ..., z^m_{K-1}, z^c_1, ..., z^c_K as one vector, [B, F], as in the paper's probes."""
         latents = self(images, train=False).latents
         parts = (latents["masks"].sample[:, :-1], latents["components"].sample)
         return jnp.concatenate([z.reshape(len(images), -1) for z in parts], axis=-1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that latents [z^m_k, z^c_k], [B, K, D], describe."""
+        """Decode latents [z^m_k, z^c_k], [B, K, D], to a scene."""
         z_masks, z_components = jnp.split(slots, [self.mask_latent_size], axis=-1)
         log_masks = self.mask_vae.decode(z_masks, train=False)
         components = nn.sigmoid(self.component_vae.decode(z_components, train=False))
@@ -151,24 +150,3 @@ class Genesis(nn.Module):
 
     def _component_prior(self, z_masks: jax.Array) -> tuple[jax.Array | float, jax.Array | float]:
         return self.prior_of_components(z_masks) if self.component_prior else (0.0, 1.0)
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        n = torch_names
-        entries = [
-            *n.mask_vae("att_process", "mask_vae", self.encoder_norm, self.decoder_norm),
-            *n.component_vae(
-                "comp_vae",
-                "component_vae",
-                self.image_size,
-                self.component_features,
-                self.symmetric,
-                self.encoder_norm,
-                self.decoder_norm,
-            ),
-            *n.autoregressive_prior("mask_prior"),
-        ]
-        if self.component_prior:
-            for i, layer in enumerate(("hidden_0", "hidden_1", "head")):
-                entries += n.dense(f"prior_mlp.{2 * i}", f"prior_of_components/{layer}")
-        return entries

@@ -1,4 +1,4 @@
-"""GENESIS-S (Engelcke et al., ICLR 2020, section 3): GENESIS with one latent a slot for mask and appearance.
+"""GENESIS-S (Engelcke et al., ICLR 2020, section 3): GENESIS with one latent per slot for mask and appearance.
 
 Where the paper and the authors' code differ this follows the code; docs/genesis.md lists the differences.
 """
@@ -11,13 +11,13 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated
-from ocgm.modules.decoders import SpatialBroadcastDecoder, over_slots
+from ocgm.modules.broadcast_decoders import SpatialBroadcastDecoder
 from ocgm.modules.distributions import standard_normal
 from ocgm.modules.mask_vae import MaskVAE
 from ocgm.modules.priors import AutoregressivePrior
+from ocgm.modules.slots import over_slots
 
 
 class GenesisS(nn.Module):
@@ -28,7 +28,7 @@ class GenesisS(nn.Module):
       image_size: side of the images; 32, 64, 128 or 256.
       latent_size: size of z_k.
       decoder_features: width of the component decoder.
-      encoder_norm, decoder_norm, component_sigma, sample_bounded_mean, dtype: as of `Genesis`.
+      encoder_norm, decoder_norm, component_sigma, sample_bounded_mean, dtype: see `Genesis`.
     """
 
     num_slots: int
@@ -44,8 +44,8 @@ class GenesisS(nn.Module):
     def __post_init__(self) -> None:
         if self.num_slots < 2:
             raise ConfigError(
-                f"genesis_s: num_slots={self.num_slots}; at least 2 are needed, since the last slot's mask is what"
-                " the others leave."
+                f"genesis_s: num_slots={self.num_slots}; at least 2 are needed, since the last slot's mask is the"
+                " remainder of the others."
             )
         gated.check(self.image_size, False, self.encoder_norm, self.decoder_norm)
         super().__post_init__()
@@ -90,11 +90,11 @@ class GenesisS(nn.Module):
         )
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Samples z_1, ..., z_K as one vector, [B, K * D], as the paper's probes use them."""
+        """Return samples z_1, ..., z_K as one vector, [B, K * D], as in the paper's probes."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that latents [B, K, D] describe."""
+        """Decode latents [B, K, D] to a scene."""
         log_masks, components = self.mask_vae.decode(slots, train=False), self._components(slots)
         return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
 
@@ -107,11 +107,3 @@ class GenesisS(nn.Module):
 
     def _components(self, z: jax.Array) -> jax.Array:
         return nn.sigmoid(self.decoder(z).astype(jnp.float32))
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        return [
-            *torch_names.mask_vae("att_process", "mask_vae", self.encoder_norm, self.decoder_norm),
-            *torch_names.spatial_broadcast_decoder("decoder", "decoder"),
-            *torch_names.autoregressive_prior("prior"),
-        ]

@@ -11,13 +11,14 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import ic_sbp
-from ocgm.modules.decoders import DeconvBroadcastDecoder, over_slots
+from ocgm.modules.broadcast import coordinates
+from ocgm.modules.broadcast_decoders import DeconvBroadcastDecoder
 from ocgm.modules.distributions import posterior_parameters, sample_gaussian, standard_normal
-from ocgm.modules.layers import Conv, Dense, coordinates
+from ocgm.modules.layers import Conv, Dense
 from ocgm.modules.priors import AutoregressivePrior
+from ocgm.modules.slots import over_slots
 from ocgm.modules.unet import SUPPORTED_SIDES, ConvBlock, UNet
 
 _EMBEDDING_SIZE = 8
@@ -37,7 +38,7 @@ class GenesisV2(nn.Module):
       semi_convolutional: add pixel coordinates to the embeddings, behind a gate that starts at zero.
       autoregressive_prior: learn p(z_k | z_<k); otherwise N(0, I) for every slot.
       mask_loss: add KL(attention masks || decoded masks) to the KL terms (section 3.4).
-      detach_mask_loss_target: no gradient from the mask loss to the decoded masks.
+      detach_mask_loss_target: stop the gradient from the mask loss to the decoded masks.
       component_sigma: standard deviation of the pixel likelihood.
       dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
     """
@@ -113,9 +114,9 @@ class GenesisV2(nn.Module):
         """Infer slots and reconstruct.
 
         Args:
-          images, train, num_slots, deterministic: as of every model (`ocgm.models.base.Model`).
+          images, train, num_slots, deterministic: see `ocgm.models.base.Model`.
           dynamic_slots: stop the IC-SBP early where little of an image is left (section 3.2; test time).
-          mask_loss: with or without it, whatever the attribute says; a curriculum can so begin it later.
+          mask_loss: replaces the attribute for this call (None keeps it); a curriculum can thus add the loss later.
           seed_scores: IC-SBP seed scores in [0, 1), [B, S, S]; drawn from the `seed_scores` stream if None.
 
         Returns:
@@ -172,7 +173,7 @@ class GenesisV2(nn.Module):
         )
 
     def embed(self, features: jax.Array) -> jax.Array:
-        """Pixel embeddings [B, S, S, 8]; with semi-convolution the last two hold (y, x) (eq. 6)."""
+        """Return pixel embeddings [B, S, S, 8]; with semi-convolution the last two hold (y, x) (eq. 6)."""
         embeddings = self.embedding_head(self.segmentation_head(features))
         if not self.semi_convolutional:
             return embeddings
@@ -181,7 +182,7 @@ class GenesisV2(nn.Module):
         return self.embedding_gate * embeddings + offsets[None]
 
     def infer(self, features: jax.Array, log_masks: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Posterior mean and standard deviation, each [B, K, D], from masked average pooling (eq. 7)."""
+        """Return posterior mean and standard deviation, each [B, K, D], from masked average pooling (eq. 7)."""
         features = self.feature_head(self.feature_block(features))
         masks = jnp.exp(log_masks)
         pooled = jnp.einsum("bkhwi,bhwd->bkd", masks, features)
@@ -190,7 +191,7 @@ class GenesisV2(nn.Module):
         return posterior_parameters(self.latent_head(hidden))
 
     def decode(self, z: jax.Array, active: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Component means [B, K, S, S, 3] and log mixing weights [B, K, S, S, 1] of latents [B, K, D].
+        """Decode latents [B, K, D] to component means [B, K, S, S, 3] and log mixing weights [B, K, S, S, 1].
 
         Slots that are not `active` [B, K] get no weight.
         """
@@ -200,11 +201,11 @@ class GenesisV2(nn.Module):
         return components, nn.log_softmax(mask_logits, axis=1)
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Samples z_1, ..., z_K as one vector, [B, K * D]; the paper has no probe."""
+        """Return samples z_1, ..., z_K as one vector, [B, K * D]; the paper has no probes."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that latents [B, K, D] describe."""
+        """Decode latents [B, K, D] to a scene."""
         components, log_masks = self.decode(slots, jnp.ones(slots.shape[:2], bool))
         return Sample(losses.mixture_mean(components, log_masks), components, log_masks)
 
@@ -218,34 +219,5 @@ class GenesisV2(nn.Module):
 
     @property
     def slot_size(self) -> int:
-        """Size of a slot's latent."""
+        """Size D of a slot's latent."""
         return self.latent_size or self.feature_dim
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        n = torch_names
-        colour_head = (
-            "att_process.colour_head.conv"
-            if self.semi_convolutional
-            else ("att_process.colour_head")
-        )
-        entries = [
-            *n.unet("encoder", "encoder", self.image_size, self.feature_dim),
-            n.same("att_process.log_sigma", "log_kernel_sigma"),
-            *n.conv(colour_head, "embedding_head"),
-            *n.conv_block("seg_head", "segmentation_head"),
-            *n.conv_block("feat_head.0", "feature_block"),
-            *n.conv("feat_head.1", "feature_head"),
-            *n.norm("z_head.0", "latent_norm"),
-            *n.dense("z_head.1", "latent_hidden"),
-            *n.dense("z_head.3", "latent_head"),
-            *n.conv("decoder_module.13", "decoder/output"),
-        ]
-        if self.semi_convolutional:
-            entries.append(n.same("att_process.colour_head.gate.gate", "embedding_gate"))
-        for i in range(4):
-            entries += n.transposed_conv(f"decoder_module.{3 * i + 1}", f"decoder/deconv_{i}")
-            entries += n.norm(f"decoder_module.{3 * i + 2}", f"decoder/norm_{i}")
-        if self.autoregressive_prior:
-            entries += n.autoregressive_prior("prior")
-        return entries

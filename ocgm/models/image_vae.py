@@ -12,10 +12,9 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated
-from ocgm.modules.decoders import SpatialBroadcastDecoder
+from ocgm.modules.broadcast_decoders import SpatialBroadcastDecoder
 from ocgm.modules.distributions import posterior_sigma, sample_gaussian, standard_normal
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
 from ocgm.modules.layers import Conv, Dense
@@ -87,7 +86,7 @@ class ImageVAE(nn.Module):
         )
 
     def decode(self, z: jax.Array) -> jax.Array:
-        """Latents [B, D] -> images [B, S, S, 3] in [0, 1]."""
+        """Decode latents [B, D] to images [B, S, S, 3] in [0, 1]."""
         if self.decoder == "deconv":
             decoded = self.deconv_decoder(z, train=False)
         else:
@@ -95,11 +94,11 @@ class ImageVAE(nn.Module):
         return nn.sigmoid(decoded.astype(jnp.float32))
 
     def features(self, images: jax.Array) -> jax.Array:
-        """A sample z, [B, D], as the paper's probes use it."""
+        """Return a sample z, [B, D], as in the paper's probes."""
         return self(images, train=False).slots[:, 0]
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The images that latents [B, 1, D] describe."""
+        """Decode latents [B, 1, D] to images."""
         images = self.decode(slots[:, 0])
         components = images[:, None]
         return Sample(images, components, jnp.zeros_like(components[..., :1]))
@@ -108,17 +107,3 @@ class ImageVAE(nn.Module):
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("image_vae", num_slots)
         return self.decode_slots(standard_normal(self, (batch_size, 1, self.latent_size)))
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        n = torch_names
-        entries = [
-            *n.gated_layers("vae.q_z_nn", "encoder"),
-            *n.dense("vae.q_z_mean", "mean"),
-            *n.dense("vae.q_z_var.0", "sigma"),
-        ]
-        if self.decoder == "deconv":
-            entries += n.gated_layers("vae.p_x_nn", "deconv_decoder", transposed=True)
-            return entries + n.conv("vae.p_x_mean", "deconv_decoder/output")
-        entries += n.spatial_broadcast_decoder("vae.p_x_nn.1", "broadcast_decoder")
-        return entries + n.conv("vae.p_x_mean", "output")

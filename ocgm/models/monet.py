@@ -11,7 +11,6 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import unet
 from ocgm.modules.component_vae import ComponentVAE
@@ -23,7 +22,7 @@ MASK_PRIORS = ("softmax", "scope")
 
 
 class MONet(nn.Module):
-    """MONet: recurrent attention breaks the image into masks, and a VAE encodes what is under each.
+    """MONet: recurrent attention splits the image into masks, and a VAE encodes the pixels under each.
 
     Attributes:
       num_slots: K, at least 2.
@@ -118,7 +117,7 @@ class MONet(nn.Module):
         )
 
     def attend(self, images: jax.Array, num_slots: int) -> jax.Array:
-        """Attention log-masks [B, K, S, S, 1]: each step sees the image and the scope that the steps before left.
+        """Return attention log-masks [B, K, S, S, 1]; each step's input is the image and the remaining scope.
 
         The steps are unrolled: XLA:CPU runs gradients of convolutions 10 to 40 times slower inside a rolled scan, and K
         is small.
@@ -132,7 +131,7 @@ class MONet(nn.Module):
         return jnp.stack([*log_masks, log_scope], axis=1)
 
     def decode(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Component means [B, K, S, S, 3] and log-masks [B, K, S, S, 1] of latents [B, K, D]."""
+        """Decode latents [B, K, D] to component means [B, K, S, S, 3] and log-masks [B, K, S, S, 1]."""
         decoded = self.component_vae.decode(z, train=False)
         components, logits = nn.sigmoid(decoded[..., :3]), decoded[..., 3:]
         if self.mask_prior == "softmax":
@@ -140,17 +139,17 @@ class MONet(nn.Module):
         return components, log_masks_from_logits(logits)
 
     def features(self, images: jax.Array) -> jax.Array:
-        """Samples z_1, ..., z_K as one vector, [B, K * D], as the papers' probes use them."""
+        """Return samples z_1, ..., z_K as one vector, [B, K * D], as in the papers' probes."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """Not possible: the masks that mix the components are the attention's, which sees an image.
+        """Raise an error: the masks that mix the components come from attention to an image.
 
         Raises:
           InputError: always.
         """
         raise InputError(
-            "monet: the latents alone describe no scene, since its masks come from attention to an image."
+            "monet: the latents alone do not determine a scene, since its masks come from attention to an image."
         )
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
@@ -159,12 +158,3 @@ class MONet(nn.Module):
         components, log_masks = self.decode(standard_normal(self, shape))
         images = losses.mixture_mean(components, log_masks)
         return Sample(images, components, log_masks)
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        n = torch_names
-        return [
-            *n.unet("att_process.core", "attention", self.image_size, self.attention_features),
-            *n.conv("att_process.core.final_conv", "attention_logit"),
-            *n.component_vae("comp_vae", "component_vae", self.image_size, self.component_features),
-        ]

@@ -12,7 +12,6 @@ from jax.typing import DTypeLike
 
 from ocgm import losses
 from ocgm.errors import ConfigError
-from ocgm.interop import torch_names
 from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated
 from ocgm.modules.component_vae import ComponentVAE
@@ -83,11 +82,11 @@ class OneSlotVAE(nn.Module):
         )
 
     def features(self, images: jax.Array) -> jax.Array:
-        """A sample z, [B, D]."""
+        """Return a sample z, [B, D]."""
         return self(images, train=False).slots[:, 0]
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The images that latents [B, 1, D] describe."""
+        """Decode latents [B, 1, D] to images."""
         components = nn.sigmoid(self.vae.decode(slots, train=False))
         return Sample(components[:, 0], components, jnp.zeros_like(components[..., :1]))
 
@@ -95,9 +94,3 @@ class OneSlotVAE(nn.Module):
         """Draw images from the prior; uses the `latent` stream. There is only one slot."""
         check_one_slot("one_slot_vae", num_slots)
         return self.decode_slots(standard_normal(self, (batch_size, 1, self.latent_size)))
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """Names of the authors' PyTorch parameters beside ours."""
-        return torch_names.component_vae(
-            "comp_vae", "vae", self.image_size, self.width, self.decoder == "deconv"
-        )

@@ -12,21 +12,22 @@ from jax.typing import DTypeLike
 from ocgm import losses
 from ocgm.errors import ConfigError, InputError
 from ocgm.models.base import Outputs, Sample
-from ocgm.modules.decoders import POSITIONED_DECODERS, fold_slots, positioned_decoder
-from ocgm.modules.layers import LayerInit, glorot_init, pytorch_init, small_normal_init
+from ocgm.modules.initializers import LayerInit, glorot_init, pytorch_init, small_normal_init
+from ocgm.modules.positioned_decoders import POSITIONED_DECODERS, positioned_decoder
 from ocgm.modules.slot_attention import PixelEncoder
+from ocgm.modules.slots import fold_slots
 
 
 class Variant(NamedTuple):
-    """What tells the published code and EfficientMORL's re-implementation apart.
+    """Differences between the published code and EfficientMORL's re-implementation.
 
     Attributes:
-      epsilon: of the layer norms.
-      layer_init: of all layers but the decoder's convolutions.
-      decoder_init: of the decoder's convolutions.
-      same_padding: of the transposed convolutions.
-      activation: of the decoded colours, which live in [-1, 1] (identity) or in [0, 1] (sigmoid).
-      colour_range: width of that interval.
+      epsilon: epsilon of the layer norms.
+      layer_init: initialisation of all layers but the decoder's convolutions.
+      decoder_init: initialisation of the decoder's convolutions.
+      same_padding: whether transposed convolutions pad as TensorFlow does.
+      activation: map from decoded colours, in [-1, 1] (published) or unbounded, to [0, 1].
+      colour_range: width of the interval that colours are in where the error is computed.
       mean_error: whether the loss is a mean over pixels and channels, or a sum.
     """
 
@@ -50,8 +51,8 @@ VARIANTS = {
 class SlotAutoencoder(nn.Module):
     """Base of the two models; a subclass has `encode_slots`.
 
-    There is neither a likelihood nor a prior: the reconstruction error is the sum of squared errors, in the colour
-    space of the variant, and `sample` refuses.
+    There is neither a likelihood nor a prior: the reconstruction error is the sum of squared errors in the colour space
+    of the variant, and `sample` raises an error.
 
     Attributes:
       num_slots: K.
@@ -59,13 +60,13 @@ class SlotAutoencoder(nn.Module):
       latent_size: D.
       variant: "published" (object discovery of Slot Attention), or "efficient_morl" (that of EfficientMORL's authors).
       encoder_features: channels of each 5x5 convolution of the encoder.
-      encoder_strides: of each of them.
-      feature_size: of the features that slots attend to; 0 means as many as the last convolution's.
+      encoder_strides: stride of each of them.
+      feature_size: size of the features that slots attend to; 0 means the last convolution's.
       decoder: "deconv" (from a small grid), "small", "full" or "iodine" (at full resolution).
-      decoder_features: channels of the decoder; 0 means its own default.
+      decoder_features: channels of the decoder; 0 means the decoder's default.
       decoder_grid: side of the "deconv" decoder's grid; 0 means image_size / 16.
       decoder_output_stride: 2 for a "deconv" decoder without hidden layers at full resolution.
-      colour_offset: added to what the decoder says of colours; -1 starts from black in the published variant, not grey.
+      colour_offset: added to the decoded colours; -1 starts from black instead of grey in the published variant.
       dtype: dtype of the convolutions, float32 or bfloat16; all else is float32.
     """
 
@@ -101,6 +102,7 @@ class SlotAutoencoder(nn.Module):
 
     @property
     def settings(self) -> Variant:
+        """Settings of the variant."""
         return VARIANTS[self.variant]
 
     def setup(self) -> None:
@@ -127,7 +129,7 @@ class SlotAutoencoder(nn.Module):
         )
 
     def reconstruct(self, images: jax.Array, slots: jax.Array, *, train: bool) -> Outputs:
-        """`Outputs` for images [B, S, S, 3] and their slots [B, K, D]."""
+        """Return the outputs for images [B, S, S, 3] and their slots [B, K, D]."""
         components, log_masks = self.decode(slots)
         reconstruction = losses.mixture_mean(components, log_masks)
         settings = self.settings
@@ -149,28 +151,28 @@ class SlotAutoencoder(nn.Module):
         )
 
     def encode(self, images: jax.Array) -> jax.Array:
-        """Features [B, N, C] of images [B, S, S, 3]."""
+        """Encode images [B, S, S, 3] to features [B, N, C]."""
         chex.assert_shape(images, (None, self.image_size, self.image_size, 3))
         return self.encoder(2.0 * images - 1.0)
 
     def decode(self, slots: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Components [B, K, S, S, 3], in [0, 1] as far as the decoder keeps to it, and log-masks of slots [B, K, D]."""
+        """Decode slots [B, K, D] to components [B, K, S, S, 3], unclipped, and log-masks [B, K, S, S, 1]."""
         decoded = fold_slots(self.image_decoder, slots)
         components = self.settings.activation(decoded[..., :3] + self.colour_offset)
         return components, nn.log_softmax(decoded[..., 3:], axis=1)
 
     def decode_slots(self, slots: jax.Array) -> Sample:
-        """The scene that slots [B, K, D] describe."""
+        """Decode slots [B, K, D] to a scene."""
         components, log_masks = self.decode(slots)
         image = jnp.clip(losses.mixture_mean(components, log_masks), 0.0, 1.0)
         return Sample(image, jnp.clip(components, 0.0, 1.0), log_masks)
 
     def features(self, images: jax.Array) -> jax.Array:
-        """All slots as one vector, [B, K * D]."""
+        """Return all slots as one vector, [B, K * D]."""
         return self(images, train=False).slots.reshape(len(images), -1)
 
     def sample(self, batch_size: int, num_slots: int = 0) -> Sample:
-        """There is nothing to sample from.
+        """Raise an error: there is no prior to sample from.
 
         Raises:
           InputError: always.

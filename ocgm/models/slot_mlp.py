@@ -1,7 +1,7 @@
 """Slot MLP, the baseline of the Slot Attention paper: an ordered set of slots from one MLP.
 
-Neither its code nor its sizes were published. Known is that it is Slot Attention's autoencoder with an MLP on the
-resized and flattened features in place of the attention; the sizes here are ours.
+Neither its code nor its sizes were published. According to the paper it is Slot Attention's autoencoder with an MLP on
+the resized and flattened features in place of the attention; the sizes here are ours.
 """
 
 import functools
@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 
 from ocgm.errors import InputError
-from ocgm.interop import torch_names
 from ocgm.models.base import Outputs
 from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.modules.layers import Dense
@@ -22,8 +21,10 @@ _SIDE = 8
 class SlotMLP(SlotAutoencoder):
     """Every slot has its own weights, so that their number and order are fixed.
 
-    Attributes beside `SlotAutoencoder`'s:
-      hidden_sizes: of the MLP's hidden layers.
+    Has the attributes of `SlotAutoencoder` and the following.
+
+    Attributes:
+      hidden_sizes: sizes of the MLP's hidden layers.
     """
 
     hidden_sizes: tuple[int, ...] = (512, 512)
@@ -55,7 +56,3 @@ class SlotMLP(SlotAutoencoder):
             x = nn.relu(layer(x))
         slots = self.output(x).reshape(batch, self.num_slots, self.latent_size)
         return self.reconstruct(images, slots, train=train)
-
-    def torch_entries(self) -> list[torch_names.Entry]:
-        """None: nothing was published."""
-        return []

@@ -1,4 +1,4 @@
-"""VAEs that encode and decode the part of a picture that a mask selects."""
+"""VAEs that encode and decode the part of an image that a mask selects."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.decoders import SpatialBroadcastDecoder, fold_slots
+from ocgm.modules.broadcast_decoders import SpatialBroadcastDecoder
 from ocgm.modules.distributions import posterior_parameters
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
 from ocgm.modules.layers import Conv, Dense
+from ocgm.modules.slots import fold_slots
 
 
 class ComponentEncoder(nn.Module):
@@ -19,7 +20,7 @@ class ComponentEncoder(nn.Module):
     Attributes:
       features: channels of the first layer.
       out_features: size of the output.
-      activation: after every hidden layer.
+      activation: function after every hidden layer.
       dtype: dtype of the computation.
     """
 
@@ -40,16 +41,16 @@ class ComponentEncoder(nn.Module):
 
 
 class ComponentVAE(nn.Module):
-    """One VAE for all slots, which are folded into the batch, so that batch statistics are over all of them.
+    """One VAE for all slots, which are folded into the batch; batch statistics are over all of them.
 
     Attributes:
       image_size: side of the images.
       latent_size: D.
       out_features: channels that are decoded.
       features: width of the asymmetric VAE.
-      activation: of the asymmetric VAE.
+      activation: function after the hidden layers of the asymmetric VAE.
       symmetric: gated encoder and decoder instead of a small encoder and a spatial broadcast decoder.
-      norms: of the gated layers of encoder and decoder.
+      norms: norms of the gated layers of encoder and decoder.
       dtype: dtype of the computation.
     """
 
@@ -79,7 +80,7 @@ class ComponentVAE(nn.Module):
     def infer(
         self, images: jax.Array, log_masks: jax.Array, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Posterior mean and standard deviation, each [B, K, D], of images [B, S, S, 3] under [B, K, S, S, 1].
+        """Return posterior mean and standard deviation, [B, K, D], of images [B, S, S, 3] under masks [B, K, S, S, 1].
 
         The *logarithm* of the mask is the network's first channel.
         """
@@ -88,7 +89,7 @@ class ComponentVAE(nn.Module):
         return posterior_parameters(self._run(self.encoder, x, train))
 
     def decode(self, z: jax.Array, train: bool) -> jax.Array:
-        """Latents [B, K, D] -> [B, K, S, S, out_features], before any output non-linearity."""
+        """Decode latents [B, K, D] to [B, K, S, S, out_features], before any output non-linearity."""
         return self._run(self.decoder, z, train)
 
     def _run(self, network: nn.Module, x: jax.Array, train: bool) -> jax.Array:

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm.errors import ConfigError
-from ocgm.modules.layers import BatchNorm, Conv, ExpandToMap, TransposedConv, instance_norm
+from ocgm.modules.broadcast import ExpandToMap
+from ocgm.modules.layers import Conv, TransposedConv
+from ocgm.modules.norms import BatchNorm, instance_norm
 
 NORMS = ("batch", "instance", "none")
 # Strides of the encoder's layers by image side; the decoder runs them backwards.
@@ -28,10 +30,15 @@ _SYMMETRIC_SIDES = (32, 64)
 
 
 def check(image_size: int, symmetric: bool, *norms: str) -> None:
-    """Check what a model wants of its gated networks.
+    """Check the settings of a model's gated networks.
+
+    Args:
+      image_size: side of the images.
+      symmetric: whether the networks are those of the symmetric component VAE.
+      *norms: norms of the layers.
 
     Raises:
-      ConfigError: a side or norm that they do not have.
+      ConfigError: the side or a norm is not supported.
     """
     sides = _SYMMETRIC_SIDES if symmetric else tuple(STRIDES)
     if image_size not in sides:
@@ -45,7 +52,7 @@ def check(image_size: int, symmetric: bool, *norms: str) -> None:
 
 
 def bottom_side(image_size: int) -> int:
-    """Side of the smallest map."""
+    """Return the side of the smallest map."""
     return image_size // math.prod(STRIDES[image_size])
 
 
@@ -77,7 +84,7 @@ class GatedEncoder(nn.Module):
 
     Attributes:
       features: size of the output.
-      norm: of all layers but the last, which has none.
+      norm: norm of all layers but the last, which has none.
       dtype: dtype of the computation.
     """
 
@@ -98,12 +105,12 @@ class GatedEncoder(nn.Module):
 
 
 class GatedDecoder(nn.Module):
-    """The encoder backwards, with transposed convolutions: [B, D] -> [B, image_size, image_size, out_features].
+    """The reverse of the encoder, with transposed convolutions: [B, D] -> [B, image_size, image_size, out_features].
 
     Attributes:
       image_size: side of the output.
-      out_features: channels of the output, which a 1x1 convolution makes.
-      norm: of all layers but the first, which has none.
+      out_features: channels of the output, a 1x1 convolution.
+      norm: norm of all layers but the first, which has none.
       dtype: dtype of the computation.
     """
 

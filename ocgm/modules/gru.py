@@ -4,11 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocgm.modules.layers import Initializer, uniform_fan_in
+from ocgm.modules.initializers import Initializer, uniform_fan_in
 
 
 def _update(of_input: jax.Array, of_hidden: jax.Array, hidden: jax.Array) -> jax.Array:
-    """New state from the two affine maps [..., 3H] (r, z, n) of input and state."""
+    """Return the new state from the two affine maps [..., 3H] (r, z, n) of input and state."""
     r_x, z_x, n_x = jnp.split(of_input, 3, axis=-1)
     r_h, z_h, n_h = jnp.split(of_hidden, 3, axis=-1)
     reset, update = nn.sigmoid(r_x + r_h), nn.sigmoid(z_x + z_h)
@@ -22,7 +22,7 @@ class GRU(nn.Module):
     (and those of Keras' `reset_after`).
 
     Attributes:
-      kernel_init, recurrent_init, bias_init: None is PyTorch's, U(-1/sqrt(H), 1/sqrt(H)).
+      kernel_init, recurrent_init, bias_init: initialisers; None means PyTorch's, U(-1/sqrt(H), 1/sqrt(H)).
     """
 
     kernel_init: Initializer | None = None
@@ -45,7 +45,7 @@ class GRU(nn.Module):
 class DualGRU(nn.Module):
     """Two GRUs side by side, for the means and the scales of Gaussians (EfficientMORL section 3.1).
 
-    Both see the same input; one's state is the mean, the other's the raw scale, and nothing passes between them. All
+    Both have the same input; one's state is the mean, the other's the raw scale, and nothing passes between them. All
     weights *and biases* start as N(0, 1), as the authors' do.
     """
 
@@ -53,7 +53,7 @@ class DualGRU(nn.Module):
     def __call__(
         self, x: jax.Array, mean: jax.Array, raw_scale: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Input [..., D] and states [..., D] -> new states."""
+        """Return the new states, each [..., D], from input and states [..., D]."""
         size, init = mean.shape[-1], nn.initializers.normal(1.0)
         bias_ih = self.param("bias_ih", init, (4 * size,))
         bias_hh = self.param("bias_hh", init, (4 * size,))

@@ -31,7 +31,7 @@ class StickBreaking(NamedTuple):
 
 
 def initial_kernel_sigma(kernel: str, num_slots: int) -> float:
-    """Kernel width that at the start gives all slots about the same area (GENESIS-V2 section 3.2)."""
+    """Return the kernel width that initially gives all slots about the same area (GENESIS-V2 section 3.2)."""
     return {
         "gaussian": 1.0 / (num_slots * math.log(2.0)),
         "laplacian": 1.0 / (math.sqrt(num_slots) * math.log(2.0)),
@@ -50,19 +50,19 @@ def stick_breaking(
 ) -> StickBreaking:
     """Cluster pixel embeddings around seeds that are drawn from the remaining scope.
 
-    In log space throughout. The kernel is clamped to [0.01, 0.99] with a straight-through gradient, as in the authors'
+    Computes in log space. The kernel is clamped to [0.01, 0.99] with a straight-through gradient, as in the authors'
     code and not in the paper, so that a mask never falls below 1 % of the scope.
 
     Args:
       embeddings: [B, H, W, E].
-      seed_scores: random scores in [0, 1), [B, H, W], drawn once an image; the next seed is the pixel with the largest
+      seed_scores: random scores in [0, 1), [B, H, W], drawn once per image; the next seed is the pixel with the largest
         product of score and scope.
       kernel_sigma: positive scalar.
       kernel: one of `KERNELS`.
       num_slots: K, the largest number of slots.
-      dynamic_slots: stop an image's process where its next mask would cover fewer than 20 pixels, give what is left of
-        the scope to the slot that would have been next, and mark the other slots as not active. Each image gets
-        what it would get alone.
+      dynamic_slots: stop an image's process where its next mask would cover fewer than 20 pixels, give the
+        remaining scope to the slot that would have been next, and mark the later slots as not active. The result for
+        an image does not depend on the others.
 
     Returns:
       `StickBreaking`.
@@ -83,10 +83,10 @@ def stick_breaking(
         next_log_scope = log_scope + jnp.log1p(-alpha)
         if not dynamic_slots:
             return (next_log_scope, running), (log_mask, running, seed)
-        goes_on = running & (jnp.sum(jnp.exp(log_mask), axis=1) >= MIN_MASK_PIXELS)
-        log_mask = jnp.where(goes_on[:, None], log_mask, log_scope)
+        continues = running & (jnp.sum(jnp.exp(log_mask), axis=1) >= MIN_MASK_PIXELS)
+        log_mask = jnp.where(continues[:, None], log_mask, log_scope)
         log_mask = jnp.where(running[:, None], log_mask, LOG_ZERO)
-        return (next_log_scope, goes_on), (log_mask, running, seed)
+        return (next_log_scope, continues), (log_mask, running, seed)
 
     carry = (jnp.zeros_like(scores), jnp.ones(batch, bool))
     (log_scope, running), (log_masks, active, seeds) = jax.lax.scan(

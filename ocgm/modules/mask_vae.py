@@ -5,22 +5,23 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.decoders import fold_slots
 from ocgm.modules.distributions import posterior_parameters, posterior_sigma
 from ocgm.modules.gated import GatedDecoder, GatedEncoder
-from ocgm.modules.layers import LSTM, Dense
+from ocgm.modules.layers import Dense
+from ocgm.modules.lstm import LSTM
+from ocgm.modules.slots import fold_slots
 from ocgm.modules.stick_breaking import log_masks_from_logits
 
 _ENCODING_SIZE = 256
 
 
 class MaskVAE(nn.Module):
-    """Infers one latent after another and breaks the stick with what they decode to.
+    """VAE that infers one latent after another and decodes them to stick-breaking masks.
 
     Attributes:
       image_size: side of the images.
       latent_size: D.
-      norms: of the gated layers of encoder and decoder.
+      norms: norms of the gated layers of encoder and decoder.
       dtype: dtype of the convolutions.
     """
 
@@ -40,10 +41,18 @@ class MaskVAE(nn.Module):
     def infer(
         self, images: jax.Array, noise: jax.Array, train: bool
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Mean and standard deviation of q(z_k | x, z_<k) and a sample, each [B, K, D], from noise [B, K, D] ~ N(0, I).
+        """Infer q(z_k | x, z_<k) of all slots.
 
-        The first latent comes from the encoding of the image alone, the others from an LSTM that sees the encoding and
-        the latent before.
+        The first latent depends on the encoding of the image alone, the others on an LSTM of the encoding and the
+        latent before.
+
+        Args:
+          images: [B, S, S, 3].
+          noise: N(0, I) noise of the samples, [B, K, D].
+          train: whether to use batch statistics.
+
+        Returns:
+          Mean, standard deviation and sample, each [B, K, D].
         """
         encoding = self.encoder(images, train).astype(jnp.float32)
         mean, sigma = self.mean(encoding), posterior_sigma(self.sigma(encoding))
@@ -68,7 +77,7 @@ class MaskVAE(nn.Module):
         )
 
     def decode(self, z: jax.Array, train: bool) -> jax.Array:
-        """Log-masks [B, K, S, S, 1] of latents [B, K, D].
+        """Decode latents [B, K, D] to log-masks [B, K, S, S, 1].
 
         The last slot gets the remaining scope; its latent is decoded as well, since the authors' batch statistics are
         over all slots.

@@ -1,15 +1,16 @@
-"""Priors over the slots' latents."""
+"""Learned priors of latents."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ocgm.modules.distributions import prior_parameters
-from ocgm.modules.layers import LSTM, Dense
+from ocgm.modules.layers import Dense
+from ocgm.modules.lstm import LSTM
 
 
 class AutoregressivePrior(nn.Module):
-    """p(z_1) = N(0, I), p(z_k | z_<k) from an LSTM over the slots (GENESIS eq. 3, GENESIS-V2 eq. 4).
+    """Prior p(z_1) = N(0, I), p(z_k | z_<k) from an LSTM over the slots (GENESIS eq. 3, GENESIS-V2 eq. 4).
 
     Attributes:
       latent_size: D.
@@ -24,7 +25,7 @@ class AutoregressivePrior(nn.Module):
         self.head = Dense(2 * self.latent_size)
 
     def __call__(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Prior mean and standard deviation, each [B, K, D], of latents z [B, K, D]."""
+        """Return prior mean and standard deviation, each [B, K, D], of latents z [B, K, D]."""
         mean, sigma = prior_parameters(self.head(self.lstm.scan(z[:, :-1])))
         return (
             jnp.concatenate([jnp.zeros_like(z[:, :1]), mean], axis=1),
@@ -32,9 +33,9 @@ class AutoregressivePrior(nn.Module):
         )
 
     def sample(self, noise: jax.Array, bounded_mean: bool = True) -> jax.Array:
-        """Ancestral sample z [B, K, D] made from standard normal noise [B, K, D].
+        """Return an ancestral sample z [B, K, D] from standard normal noise [B, K, D].
 
-        `bounded_mean=False` leaves the tanh off the means, which training has on.
+        `bounded_mean=False` omits the tanh that bounds the means in training.
         """
         lstm_step = self.lstm.step_function()
         head = self.head.variables["params"]
@@ -53,7 +54,7 @@ class AutoregressivePrior(nn.Module):
 
 
 class ComponentPrior(nn.Module):
-    """p(z^c_k | z^m_k): a perceptron with two hidden layers of 256 units (GENESIS section 3.1, appendix B).
+    """Prior p(z^c_k | z^m_k), a perceptron with two hidden layers of 256 units (GENESIS section 3.1, appendix B).
 
     Attributes:
       latent_size: size of the component latents.
@@ -63,7 +64,7 @@ class ComponentPrior(nn.Module):
 
     @nn.compact
     def __call__(self, z_masks: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Prior mean and standard deviation, each [..., latent_size], given mask latents [..., D]."""
+        """Return prior mean and standard deviation, each [..., latent_size], given mask latents [..., D]."""
         x = nn.elu(Dense(256, name="hidden_0")(z_masks))
         x = nn.elu(Dense(256, name="hidden_1")(x))
         return prior_parameters(Dense(2 * self.latent_size, name="head")(x))

@@ -22,38 +22,29 @@ def loss_weights(module: nn.Module) -> LossWeights:
     return LossWeights(*(module.get_variable("loss_weights", x) for x in LossWeights._fields))
 
 
+def gradient_scale(batch_size: int, gradient_batch: int) -> float:
+    """Return the factor from gradients of a mean over `batch_size` images to those of one over `gradient_batch`.
+
+    `gradient_batch` 0 means `batch_size`.
+    """
+    return batch_size / (gradient_batch or batch_size)
+
+
 def loss_with_gradient(
     function: Callable[[Tree, Tree], tuple[jax.Array, Tree]], x: Tree, others: Tree
 ) -> tuple[jax.Array, Tree, Tree]:
-    """Value of a loss, what else it computed, and its gradient with respect to `x`.
+    """Return a loss, its auxiliary results, and its gradient with respect to `x`.
 
-    Only the loss passes gradients on; the other two results are constants. So the one backward pass that makes the
-    gradient for the refinement also is the loss's part of the training gradient: it is not made twice, and all that is
-    kept for later is gradients as large as `x` and `others`, not the activations of a decoder. Memory thus hardly
-    grows with the number of refinement steps, without computing anything again.
+    Only the loss passes gradients on; the other two results are constants. The gradient is taken of constants, so that
+    no second derivatives are computed; XLA merges its forward pass with the loss's.
 
     Args:
-      function: (x, others) -> (loss, auxiliary results); everything that it differentiates through must be in its
-        arguments.
+      function: (x, others) -> (loss, auxiliary results).
       x: posterior parameters.
-      others: everything else, such as the decoder's parameters.
+      others: everything else that the training loss differentiates through, such as the decoder's parameters.
     """
-
-    @jax.custom_vjp
-    def evaluate(x, others):
-        (loss, aux), gradient = jax.value_and_grad(function, has_aux=True)(x, others)
-        return loss, aux, gradient
-
-    def forward(x, others):
-        differentiate = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
-        (loss, aux), gradients = differentiate(x, others)
-        return (loss, aux, gradients[0]), gradients
-
-    def backward(gradients, cotangents):
-        return jax.tree.map(lambda gradient: cotangents[0] * gradient, gradients)
-
-    evaluate.defvjp(forward, backward)
-    loss, aux, gradient = evaluate(x, others)
+    loss, aux = function(x, others)
+    gradient, _ = jax.grad(function, has_aux=True)(*jax.lax.stop_gradient((x, others)))
     return loss, *jax.lax.stop_gradient((aux, gradient))
 
 

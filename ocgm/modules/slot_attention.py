@@ -1,4 +1,4 @@
-"""What Slot Attention and the models that grew out of it share."""
+"""Attention and pixel encoder of Slot Attention and EfficientMORL."""
 
 import chex
 import flax.linen as nn
@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.layers import Conv, Dense, LayerInit, position_code, pytorch_init
+from ocgm.modules.broadcast import position_code
+from ocgm.modules.initializers import LayerInit, pytorch_init
+from ocgm.modules.layers import Conv, Dense
 
 
 def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Slots compete for inputs: softmax over the slots, then for each slot a weighted mean over the inputs.
+    """Attend: softmax over the slots, then for each slot a weighted mean over the inputs.
 
     Args:
       queries: [B, K, D], scaled by D^-1/2 here.
@@ -33,11 +35,11 @@ class PixelEncoder(nn.Module):
 
     Attributes:
       features: channels of each 5x5 convolution.
-      strides: of each convolution.
-      feature_size: C, of the MLP; 0 means that of the last convolution.
-      epsilon: of the layer norm.
-      layer_init: of all layers but the position's projection.
-      position_init: of the position's projection.
+      strides: stride of each convolution.
+      feature_size: C, size of the MLP; 0 means the last convolution's channels.
+      epsilon: epsilon of the layer norm.
+      layer_init: initialisation of all layers but the position's projection.
+      position_init: initialisation of the position's projection.
       dtype: dtype of the convolutions.
     """
 
@@ -51,7 +53,7 @@ class PixelEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Images [B, H, W, 3] -> [B, N, C], N = H' * W' in row-major order."""
+        """Encode images [B, H, W, 3] to features [B, N, C], N = H' * W' in row-major order."""
         x = images
         for i, (features, stride) in enumerate(zip(self.features, self.strides, strict=True)):
             conv = Conv(

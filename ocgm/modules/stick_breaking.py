@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 
 def log_masks_from_logits(logits: jax.Array) -> jax.Array:
-    """Each slot takes sigmoid(logit) of what the slots before it left; the last takes what is left.
+    """Return the masks of a stick-breaking process: slot k takes sigmoid(l_k) of the scope that slots before it left.
 
-    log m_k = log sigmoid(l_k) + sum_{j<k} log sigmoid(-l_j), in log space throughout (MONet eq. 2; GENESIS eq. 4). The
-    last logit is not used.
+    log m_k = log sigmoid(l_k) + sum_{j<k} log sigmoid(-l_j) (MONet eq. 2; GENESIS eq. 4). The last slot takes the
+    remaining scope; its logit is not used.
 
     Args:
       logits: [B, K, H, W, 1].

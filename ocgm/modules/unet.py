@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.modules.layers import Conv, Dense, group_norm, instance_norm
+from ocgm.modules.layers import Conv, Dense
+from ocgm.modules.norms import group_norm, instance_norm
 
 # Channels of the blocks in units of the first block's, by number of blocks. The upward path is
 # what the authors' code has; the papers' "reverse of the encoder" would differ in one block. Three
@@ -19,13 +20,13 @@ SUPPORTED_SIDES = tuple(2 ** (blocks + 1) for blocks in _DOWN)
 
 
 def down_up_blocks(image_size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Widths of the downward and the upward blocks, in units of the first block's."""
+    """Return the widths of the downward and the upward blocks, in units of the first block's."""
     blocks = int(math.log2(image_size)) - 1
     return _DOWN[blocks], _UP[blocks]
 
 
 class UNet(nn.Module):
-    """[B, S, S, C] -> [B, S, S, features] for S in 16, 32, 64, 128.
+    """U-Net [B, S, S, C] -> [B, S, S, features] for S in 16, 32, 64, 128.
 
     Every block is a 3x3 convolution without bias, a norm and ReLU. Resolution halves after each downward block but
     the last and doubles after each upward block but the last, by nearest neighbour; the bottom is a 4x4 map through a

@@ -17,8 +17,7 @@ from ocgm.data import eval_batches, prepare, registry
 from ocgm.errors import InputError
 from ocgm.evaluation import activeness, latent_report
 from ocgm.inference import TrainedModel
-from ocgm.interop.torch_import import abstract_variables
-from ocgm.models import calls
+from ocgm.models import abstract_variables, calls
 from ocgm.models.base import Sample
 from ocgm.training import step
 

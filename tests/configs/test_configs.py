@@ -93,19 +93,6 @@ def test_outputs(name):
     assert {term.shape for term in outputs.kl.values()} <= {(batch,), (batch, slots)}
 
 
-def test_names_in_texts():
-    """Every config that README, documentation and Makefile name exists."""
-    texts = [*ROOT.glob("*.md"), ROOT / "Makefile", *ROOT.glob("experiments/*.md")]
-    texts += [path for path in ROOT.glob("docs/**/*.md") if "notes" not in path.parts]
-    for path in texts:
-        for name in re.findall(
-            r"--config=(?:configs/)?([a-z][\w.]*(?::[\w,]+)?)", path.read_text()
-        ):
-            load(name.replace(".py", "").rstrip("."))
-        for name in re.findall(r"configs/([a-z]\w+)\.py", path.read_text()):
-            assert name in FILES, f"{path} names configs/{name}.py"
-
-
 # ---- what the papers publish
 
 

@@ -2,7 +2,6 @@
 
 import pathlib
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -52,12 +51,6 @@ def tree(tmp_path_factory):
                 (path / "masks" / f"frame-{frame:06}.mask.png").write_bytes(mask)
         (path / "cam.info.txt").write_text("# Environment: shelf")
     return folder
-
-
-@pytest.fixture
-def source(tree, tmp_path):
-    """A copy of the tree, to damage."""
-    return pathlib.Path(shutil.copytree(tree, tmp_path / "source"))
 
 
 @pytest.fixture

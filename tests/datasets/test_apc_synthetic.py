@@ -1,14 +1,14 @@
-"""The look-alike of APC: what is drawn, where it appears, and the TFDS builder."""
+"""Synthetic APC: what is drawn, where it appears, and the TFDS builder."""
 
 import numpy as np
 import pytest
+import synthetic_checks
 
-from ocgm.data import prepare
 from ocgm.datasets.apc import apc_dataset_builder as published_lib
 from ocgm.datasets.apc_synthetic import apc_synthetic_dataset_builder as builder_lib
 from ocgm.datasets.apc_synthetic import scenes as scenes_lib
 from ocgm.datasets.apc_synthetic.objects import PRODUCTS
-from ocgm.datasets.builders import base, generated
+from ocgm.datasets.builders import generated
 from ocgm.datasets.rendering import axis_rotation, project, yaw
 
 SIDE = 64
@@ -17,8 +17,7 @@ FRAMES = 15
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory):
-    config = base.SceneConfig(name="small", variant="default", image_size=SIDE)
-    return builder_lib.Builder(config=config, data_dir=str(tmp_path_factory.mktemp("none")))
+    return synthetic_checks.new_builder(builder_lib, tmp_path_factory.mktemp("none"), SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +42,7 @@ def test_pinned_draw(builder):
 
 
 def test_splits_differ(builder):
-    draws = [builder.rng(split, 0).random(4) for split in builder.SPLITS]
-    assert len({draw.tobytes() for draw in draws}) == 3
+    synthetic_checks.check_splits_differ(builder)
 
 
 def test_environments_and_products_are_uniform(scenes, assert_uniform):
@@ -161,29 +159,14 @@ def test_looks(block):
 
 
 def test_record(new_config, tmp_path, block):
-    """What is prepared; made a second time, the records come out the same."""
     config = new_config(
         tmp_path, name="apc_synthetic", variant="", image_size=SIDE, num_examples=(3, 2, 2)
     )
-    prepared = prepare(config)
-    assert "SYNTHETIC" in prepared.info.description
-    assert "zeng2017multiview" in prepared.info.citation
+    prepared = synthetic_checks.check_prepared(config, block, "zeng2017multiview")
     assert list(prepared.info.metadata["environments"]) == ["shelf", "tote"]
     names = list(prepared.info.metadata["objects"])
     assert names == sorted(names) and len(names) == 24
-    source = prepared.as_data_source("train")
-    assert len(source) == 3 and len(prepared.as_data_source("test")) == 2
-    record = source[2]
-    np.testing.assert_array_equal(record["image"], block["image"][2])
-    np.testing.assert_array_equal(record["masks"], block["masks"][2])
-    assert record["num_objects"] == block["num_objects"][2]
-    for name, values in block["factors"].items():
-        np.testing.assert_array_equal(record["factors"][name], values[2])
 
 
 def test_has_the_published_factors(builder, tmp_path):
-    published = published_lib.Builder(config="default", data_dir=str(tmp_path))
-    assert set(published.info.features["factors"].keys()) < set(
-        builder.info.features["factors"].keys()
-    )
-    assert builder_lib.Builder.IMAGE_SIZES == published_lib.Builder.IMAGE_SIZES
+    synthetic_checks.check_published_factors(builder, published_lib.Builder, tmp_path)

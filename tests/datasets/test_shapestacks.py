@@ -85,12 +85,6 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture
-def source(tree, tmp_path):
-    """A copy of the tree, to damage."""
-    return pathlib.Path(shutil.copytree(tree, tmp_path / "source"))
-
-
-@pytest.fixture
 def config(source, new_config, tmp_path):
     def make(**changes):
         fields = {"variant": "", "num_examples": (), "manual_dir": str(source)}

@@ -1,12 +1,12 @@
-"""The look-alike of ShapeStacks: towers and their stability, cameras, and the TFDS builder."""
+"""Synthetic ShapeStacks: towers and their stability, cameras, and the TFDS builder."""
 
 import dataclasses
 
 import jax
 import numpy as np
 import pytest
+import synthetic_checks
 
-from ocgm.data import prepare
 from ocgm.datasets.builders import generated
 from ocgm.datasets.rendering import project
 from ocgm.datasets.shapestacks import shapestacks_dataset_builder as published_lib
@@ -20,8 +20,7 @@ COUNT = 8192
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("none"))
-    return builder_lib.Builder(config="default", data_dir=folder)
+    return synthetic_checks.new_builder(builder_lib, tmp_path_factory.mktemp("none"), SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -258,10 +257,7 @@ def test_towers_of_cuboids(block, tmp_path):
 
 
 def test_has_the_published_factors(builder, tmp_path):
-    published = published_lib.Builder(config="default", data_dir=str(tmp_path))
-    assert set(published.info.features["factors"]) < set(builder.info.features["factors"])
-    assert set(published.info.features) == set(builder.info.features)
-    assert builder_lib.Builder.IMAGE_SIZES == published_lib.Builder.IMAGE_SIZES
+    synthetic_checks.check_published_factors(builder, published_lib.Builder, tmp_path)
     assert set(builder_lib.Builder.VARIANTS) == set(published_lib.Builder.VARIANTS)
 
 
@@ -291,23 +287,11 @@ def test_blocks_are_reproducible(builder, block):
     again = builder.block("train", 1)
     np.testing.assert_array_equal(again["image"], block["image"][32:])
     np.testing.assert_array_equal(again["masks"], block["masks"][32:])
-    draws = [builder.rng(split, 0).random(4) for split in builder.SPLITS]
-    assert len({draw.tobytes() for draw in draws}) == 3
+    synthetic_checks.check_splits_differ(builder)
 
 
-def test_record(builder, new_config, tmp_path, block):
-    """What is prepared; made a second time, the records come out the same."""
+def test_record(new_config, tmp_path, block):
     config = new_config(
         tmp_path, name="shapestacks_synthetic", variant="default", num_examples=(3, 2, 2)
     )
-    prepared = prepare(config)
-    assert "SYNTHETIC" in prepared.info.description
-    assert "groth2018shapestacks" in prepared.info.citation
-    source = prepared.as_data_source("train")
-    assert len(source) == 3 and len(prepared.as_data_source("test")) == 2
-    for index in (0, 2):
-        record = source[index]
-        for name in ("image", "masks", "num_objects"):
-            np.testing.assert_array_equal(record[name], block[name][index])
-        for name, values in block["factors"].items():
-            np.testing.assert_array_equal(record["factors"][name], values[index])
+    synthetic_checks.check_prepared(config, block, "groth2018shapestacks")

@@ -1,10 +1,10 @@
-"""The look-alike of Sketchy: what is drawn, where it appears, and the TFDS builder."""
+"""Synthetic Sketchy: what is drawn, where it appears, and the TFDS builder."""
 
 import numpy as np
 import pytest
+import synthetic_checks
 
-from ocgm.data import prepare
-from ocgm.datasets.builders import base, generated
+from ocgm.datasets.builders import generated
 from ocgm.datasets.rendering import cull, project, render, stack_scenes
 from ocgm.datasets.sketchy import sketchy_dataset_builder as published_lib
 from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
@@ -18,8 +18,7 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory):
-    config = base.SceneConfig(name="small", variant="default", image_size=SIDE)
-    return builder_lib.Builder(config=config, data_dir=str(tmp_path_factory.mktemp("none")))
+    return synthetic_checks.new_builder(builder_lib, tmp_path_factory.mktemp("none"), SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,7 @@ def test_pinned_draw(builder):
 
 
 def test_splits_differ(builder):
-    draws = [builder.rng(split, 0).random(4) for split in builder.SPLITS]
-    assert len({draw.tobytes() for draw in draws}) == 3
+    synthetic_checks.check_splits_differ(builder)
 
 
 def test_tasks_and_shapes_are_uniform(episodes, assert_uniform):
@@ -180,7 +178,6 @@ def test_culling_changes_nothing(builder, block):
 
 
 def test_record(new_config, tmp_path, block):
-    """What is prepared; made a second time, the records come out the same."""
     config = new_config(
         tmp_path,
         name="sketchy_synthetic",
@@ -188,22 +185,9 @@ def test_record(new_config, tmp_path, block):
         image_size=SIDE,
         num_examples=(3, 2, 2),
     )
-    prepared = prepare(config)
-    assert "SYNTHETIC" in prepared.info.description
-    assert "cabi2020scaling" in prepared.info.citation
-    source = prepared.as_data_source("train")
-    assert len(source) == 3 and len(prepared.as_data_source("test")) == 2
-    record = source[2]
-    np.testing.assert_array_equal(record["image"], block["image"][2])
-    np.testing.assert_array_equal(record["masks"], block["masks"][2])
-    for name, values in block["factors"].items():
-        np.testing.assert_array_equal(record["factors"][name], values[2])
+    synthetic_checks.check_prepared(config, block, "cabi2020scaling")
 
 
 def test_has_the_published_factors(builder, tmp_path):
-    published = published_lib.Builder(config="default", data_dir=str(tmp_path))
-    assert set(published.info.features["factors"].keys()) < set(
-        builder.info.features["factors"].keys()
-    )
-    assert builder_lib.Builder.IMAGE_SIZES == published_lib.Builder.IMAGE_SIZES
+    synthetic_checks.check_published_factors(builder, published_lib.Builder, tmp_path)
     assert builder_lib.Builder.BLOCK == STEPS * VIEWS

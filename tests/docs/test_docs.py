@@ -1,17 +1,17 @@
 """README and docs: links, commands, flags, configs and names of files exist; Python examples run."""
 
+import ast
 import functools
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
-from concurrent import futures
 
 import ml_collections
 import pytest
 
 import ocgm
+from ocgm import __main__ as main
+from ocgm import experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -99,39 +99,62 @@ def _commands() -> list[tuple[str, list[str]]]:
 COMMANDS = _commands()
 
 
-def _flags(module: list[str]) -> str:
-    """Return the text of --help of a command."""
-    command = [sys.executable, "-m", *module, "--help"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-
-
-@pytest.fixture(scope="module")
-def help_texts() -> dict[tuple[str, ...], str]:
-    """--help of each command and study that the pages name."""
-    modules = sorted({tuple(_module(words)) for _, words in COMMANDS if _module(words)})
-    with futures.ThreadPoolExecutor(2) as pool:
-        return dict(zip(modules, pool.map(_flags, modules), strict=True))
-
-
-def _module(words: list[str]) -> list[str]:
-    """Return what python -m runs for these words; [] for other programs."""
+def _source(words: list[str]) -> pathlib.Path | None:
+    """Return the module that a command line runs; None for other programs."""
     if words[0] == "ocgm":
-        return ["ocgm", words[1]]
+        assert words[1] in main.COMMANDS, f"there is no command {words[1]}"
+        return ROOT / "ocgm" / "commands" / f"{words[1]}.py"
     if words[1:2] == ["-m"] and words[2].startswith(("experiments.", "ocgm.")):
-        return [words[2]]
-    return []
+        return ROOT / f"{words[2].replace('.', '/')}.py"
+    return None
 
 
-def test_commands_and_their_flags_exist(help_texts):
+def _defined(source: str) -> set[str]:
+    return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
+
+
+@functools.cache
+def _shared_flags() -> dict[str, set[str]]:
+    """Return the flags that each function and class of ocgm.commands.flags defines."""
+    source = (ROOT / "ocgm/commands/flags.py").read_text()
+    parts = {
+        node.name: ast.get_source_segment(source, node)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    called = {
+        name: [name, *(other for other in parts if re.search(rf"\b{other}\(", part))]
+        for name, part in parts.items()
+    }
+    return {name: set().union(*(_defined(parts[n]) for n in called[name])) for name in parts}
+
+
+@functools.cache
+def _flags(module: pathlib.Path) -> set[str]:
+    source = module.read_text()
+    shared = re.findall(r"\bflags\.(\w+)\(", source)
+    return _defined(source).union(*(_shared_flags().get(name, set()) for name in shared))
+
+
+def test_commands_and_their_flags_exist():
     for at, words in COMMANDS:
-        if not (module := _module(words)):
+        module = _source(words)
+        if module is None:
             continue
-        text = help_texts[tuple(module)]
-        assert text, f"{at}: there is no command {' '.join(module)}"
+        assert module.is_file(), f"{at}: there is no {module}"
         for word in words:
-            if word.startswith("--") and not word.startswith("--config."):
-                flag = word.removeprefix("--").partition("=")[0]
-                assert re.search(rf"^\s*--(\[no\])?{flag}\b", text, re.M), f"{at}: --{flag}"
+            flag = re.match(r"--(\w+)(?![\w.])", word)
+            assert not flag or flag[1] in _flags(module), f"{at}: {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_flags_in_text_exist(page):
+    flags = {flag for name in main.COMMANDS for flag in _flags(ROOT / f"ocgm/commands/{name}.py")}
+    flags |= {flag for study in (ROOT / "experiments").glob("*.py") for flag in _flags(study)}
+    fields = {field for name in experiment.config_names() for field in _flat(_config(name))}
+    for flag in re.findall(r"`--([\w.]+)", _FENCE.sub("", page.read_text())):
+        field = flag.removeprefix("config.")
+        assert field in (flags if field == flag else fields), f"{_name(page)}: --{flag}"
 
 
 @functools.cache

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from helpers import ROOT, command, write_config
 
-from ocgm import experiment, inference, models
+from ocgm import experiment, inference, models, wire_format
 from ocgm.errors import CheckpointError
-from ocgm.interop import tf_checkpoint, torch_import, torch_names
+from ocgm.interop import entries_of, keras_layers, tf_checkpoint, torch_import
+from ocgm.interop.parameter_names.slot_attention import keras_names
 from ocgm.modules import layers
 
 FOLDER = pathlib.Path(__file__).parent / "fixtures" / "tf_checkpoint"
@@ -49,7 +50,7 @@ def test_checksum():
         (bytes(range(32)), 0x46DD794E),
     ):
         masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
-        assert tf_checkpoint.masked_crc32c(data) == masked
+        assert wire_format.masked_crc32c(data) == masked
 
 
 def test_same_model_as_in_tensorflow(tmp_path, monkeypatch):
@@ -82,7 +83,7 @@ def test_same_model_as_in_tensorflow(tmp_path, monkeypatch):
 def test_transposed_convolution(size, stride):
     arrays = np.load(FOLDER / "transposed_convolutions.npz")
     x, kernel, y = (arrays[f"{name}_{size}_{stride}"] for name in ("input", "kernel", "output"))
-    entry, _ = torch_names.keras_transposed_conv("decoder", "decoder")
+    entry, _ = keras_layers.transposed_conv("decoder", "decoder")
     layer = layers.TransposedConv(2, size, stride, same_padding=True)
     params = {"kernel": entry.transform(kernel), "bias": np.zeros(2, np.float32)}
     np.testing.assert_allclose(layer.apply({"params": params}, x), y, rtol=1e-4, atol=1e-5)
@@ -95,7 +96,7 @@ def test_published_sizes():
     assert sum(map(math.prod, shapes.values())) == 890_308
     assert shapes["decoder_cnn/5/kernel"] == (3, 3, 4, 64)
     assert shapes["slot_attention/slots_mu"] == (1, 1, 64)
-    assert len(shapes) == len(model.torch_entries()) == 49
+    assert len(shapes) == len(entries_of(model)) == 49
 
 
 def test_names_whatever_holds_the_network():
@@ -108,13 +109,13 @@ def test_names_whatever_holds_the_network():
         "network/layer-1/kernel": "network/layer-1/kernel",
     }
     tensors = dict.fromkeys(names, np.zeros(1))
-    renamed = tf_checkpoint.slot_attention_names({**tensors, "slot_attention/gru/bias": rows})
+    renamed = keras_names({**tensors, "slot_attention/gru/bias": rows})
     np.testing.assert_array_equal(renamed.pop("slot_attention/gru/bias_input"), rows[0])
     np.testing.assert_array_equal(renamed.pop("slot_attention/gru/bias_recurrent"), rows[1])
     assert list(renamed) == list(names.values())
     twice = {f"{HOLDER}/decoder_pos/{name}/bias": rows for name in ("dense", "other")}
     with pytest.raises(CheckpointError, match="two variables 'decoder_pos/bias', one is .*other"):
-        tf_checkpoint.slot_attention_names(twice)
+        keras_names(twice)
 
 
 def test_problems_are_named():
@@ -124,9 +125,7 @@ def test_problems_are_named():
     del tensors[f"{HOLDER}/layer_norm/beta"]
     tensors[f"{HOLDER}/slot_attention/gru/bias"] = np.zeros(15, np.float32)
     with pytest.raises(CheckpointError) as caught:
-        torch_import.to_variables(
-            models.build(config().model), tf_checkpoint.slot_attention_names(tensors)
-        )
+        torch_import.to_variables(models.build(config().model), keras_names(tensors))
     assert sorted(line.strip() for line in str(caught.value).splitlines()[1:]) == [
         "missing: layer_norm/beta",
         "missing: slot_attention/gru/bias_input",
@@ -166,7 +165,7 @@ def test_unknown_kinds(index, old, new, compression, message):
     content = index.read_bytes()
     assert not old or content.count(old) == 1
     block = content[:BLOCK].replace(old, new) + bytes([compression])
-    checksum = struct.pack("<I", tf_checkpoint.masked_crc32c(block))
+    checksum = struct.pack("<I", wire_format.masked_crc32c(block))
     index.write_bytes(block + checksum + content[BLOCK + 5 :])
     assert_refused(index, message)
 

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from ocgm import losses, models
 from ocgm.errors import ConfigError, InputError
-from ocgm.interop.torch_import import abstract_variables, to_variables, torch_shapes
-from ocgm.models import iodine
+from ocgm.interop.torch_import import to_variables, torch_shapes
+from ocgm.models import abstract_variables, iodine
 from ocgm.models.iodine import IODINE
 
 PUBLISHED = {

@@ -17,7 +17,7 @@ import optax
 import pytest
 from reference_weights import fixture_weight, golden_weight, hashed_uniform, sine_weight
 
-from ocgm.interop import torch_import
+from ocgm.interop import entries_of, torch_import
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
@@ -26,7 +26,7 @@ from ocgm.models.image_vae import ImageVAE
 from ocgm.models.monet import MONet
 from ocgm.models.one_slot_vae import OneSlotVAE
 from ocgm.models.slot_attention import SlotAttention
-from ocgm.modules import layers
+from ocgm.modules import broadcast, layers
 from ocgm.training import objectives
 
 FOLDER = pathlib.Path(
@@ -207,7 +207,7 @@ def compare_gradients(model, grads, arrays, mode):
     grads = flax.traverse_util.flatten_dict(grads, sep="/")
     prefix = f"{mode}/grad_norm/"
     expected = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-    paths = {entry.torch_name: entry.path for entry in model.torch_entries()}
+    paths = {entry.torch_name: entry.path for entry in entries_of(model)}
     largest = max(expected.values(), default=0.0)
     for name, value in expected.items():
         close(jnp.linalg.norm(grads[paths[name]]), value, name, rtol=1e-3, atol=1e-5 * largest)
@@ -216,7 +216,7 @@ def compare_gradients(model, grads, arrays, mode):
 def compare_running_statistics(model, new_state, arrays, mode):
     new_state = flax.traverse_util.flatten_dict(new_state, sep="/")
     prefix = f"{mode}/new_buffer/"
-    paths = {e.torch_name: f"{e.collection}/{e.path}" for e in model.torch_entries()}
+    paths = {e.torch_name: f"{e.collection}/{e.path}" for e in entries_of(model)}
     for name in (key.removeprefix(prefix) for key in arrays if key.startswith(prefix)):
         if not name.endswith("num_batches_tracked"):
             close(new_state[paths[name]], arrays[prefix + name], name)
@@ -471,7 +471,8 @@ def double_precision(monkeypatch):
         ]
         return jnp.concatenate(windows, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
-    monkeypatch.setattr(layers, "_convolve", convolve)
+    for module in (broadcast, layers):
+        monkeypatch.setattr(module, "convolve", convolve)
     with jax.enable_x64(True):
         yield
 

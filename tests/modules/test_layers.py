@@ -8,20 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ocgm.interop.torch_import import abstract_variables
+from ocgm.models import abstract_variables
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.modules.broadcast import BroadcastConv, PositionedConv, coordinates, position_code
 from ocgm.modules.gru import GRU, DualGRU
 from ocgm.modules.ic_sbp import initial_kernel_sigma
-from ocgm.modules.layers import (
-    LSTM,
-    BroadcastConv,
-    Conv,
-    Dense,
-    PositionedConv,
-    TransposedConv,
-    coordinates,
-    position_code,
-)
+from ocgm.modules.layers import Conv, Dense, TransposedConv
+from ocgm.modules.lstm import LSTM
 from ocgm.modules.unet import UNet
 
 

@@ -1,1 +1,1 @@
-"""APC 2016 (MIT-Princeton): TFDS builder."""
+"""APC 2016 (MIT-Princeton), published."""

@@ -1,1 +1,1 @@
-"""APC 2016 look-alike: TFDS builder, objects and scenes."""
+"""APC 2016, synthetic."""

@@ -13,7 +13,6 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-import google_crc32c
 import numpy as np
 import tqdm
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -22,6 +21,7 @@ from tensorflow_datasets.proto import tf_feature_generated_pb2 as tf_feature_pb2
 
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import bytes_bar
+from ocgm.wire_format import masked_crc32c, varint
 
 OnCorrupt = Callable[[SourceError], None]
 
@@ -81,7 +81,7 @@ def _records(
             if not (header := stream.take(_HEADER.size, or_nothing=True)):
                 return
             length, checksum = _HEADER.unpack(header)
-            if _masked_checksum(header[:8]) != checksum:
+            if masked_crc32c(header[:8]) != checksum:
                 if index == 0:
                     raise SourceError(f"{path} is not a TFRecord file: get the published file")
                 raise _LostError("its length is damaged, so that the next ones cannot be found")
@@ -95,7 +95,7 @@ def _records(
                 )
             )
             return
-        if _masked_checksum(record) != checksum:
+        if masked_crc32c(record) != checksum:
             on_corrupt(
                 SourceError(
                     f"{path}: record {index} is damaged (its checksum is wrong): "
@@ -158,11 +158,6 @@ def _inflate(blocks: Iterator[bytes]) -> Iterator[bytes]:
             data = inflater.unconsumed_tail or inflater.unused_data
     if not inflater.eof:
         raise _LostError("the file is cut off")
-
-
-def _masked_checksum(data: bytes) -> int:
-    checksum = google_crc32c.value(data)
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 # ---- examples
@@ -286,7 +281,7 @@ def _values(feature: bytes) -> np.ndarray | list[bytes]:
     """Returns what a serialized feature holds."""
     if not feature:
         return []
-    kind, (size, start) = feature[0], _varint(feature, 1)
+    kind, (size, start) = feature[0], varint(feature, 1)
     if start + size != len(feature):
         raise ValueError("a feature is not one list")
     content = memoryview(feature)[start:]
@@ -313,16 +308,3 @@ def _strings(content: memoryview) -> np.ndarray | list[bytes]:
         if (heads == 0x0100 + _STRINGS).all():
             return np.ascontiguousarray(np.frombuffer(content, np.uint8)[2::3])
     return list(tf_feature_pb2.BytesList.FromString(content).value)
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Returns an integer of 7 bits a byte, lowest first, and the position after it."""
-    value = shift = 0
-    while position < len(data) and shift < 64:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    raise ValueError("the length of a feature is damaged")

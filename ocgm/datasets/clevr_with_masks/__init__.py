@@ -1,1 +1,1 @@
-"""CLEVR with masks (DeepMind), from the published file: TFDS builder and preprocessing."""
+"""CLEVR with masks (DeepMind), published."""

@@ -1,1 +1,1 @@
-"""CLEVR with masks, synthetic: TFDS builder and scenes."""
+"""CLEVR with masks, synthetic."""

@@ -1,1 +1,1 @@
-"""dSprites, from the published file: TFDS builder."""
+"""dSprites, published."""

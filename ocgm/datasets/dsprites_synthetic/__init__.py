@@ -1,1 +1,1 @@
-"""dSprites look-alike: TFDS builder."""
+"""dSprites, synthetic."""

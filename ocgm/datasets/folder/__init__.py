@@ -1,1 +1,1 @@
-"""A folder of the user's own pictures: TFDS builder, and what is in such a folder."""
+"""Folder of the user's own images."""

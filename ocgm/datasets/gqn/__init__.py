@@ -1,1 +1,1 @@
-"""GQN rooms_ring_camera: TFDS builder."""
+"""GQN rooms_ring_camera, published."""

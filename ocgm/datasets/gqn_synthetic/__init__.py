@@ -1,1 +1,1 @@
-"""GQN look-alike: TFDS builder and rooms."""
+"""GQN rooms_ring_camera, synthetic."""

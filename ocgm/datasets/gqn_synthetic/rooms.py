@@ -12,21 +12,10 @@ import math
 
 import numpy as np
 
+from ocgm.datasets import rendering
 from ocgm.datasets.builders.colors import hsv_to_rgb
 from ocgm.datasets.builders.generated import uniform_integers
-from ocgm.datasets.rendering import (
-    Body,
-    Camera,
-    Light,
-    Material,
-    Scene,
-    axis_rotation,
-    grey,
-    make_scene,
-    room,
-    shapes,
-    yaw,
-)
+from ocgm.datasets.rendering import room, shapes
 
 MAX_OBJECTS = 3
 SHAPES = room.SHAPES
@@ -149,20 +138,24 @@ def _draw_places(rng: np.random.Generator, size: np.ndarray, present: np.ndarray
             return places
 
 
-def objects(rooms: Rooms, index: int) -> list[Body]:
+def objects(rooms: Rooms, index: int) -> list[rendering.Body]:
     """Create the objects of a room, labelled from 1 on."""
     bodies = []
     for i in range(rooms.num_objects[index]):
         name, size = SHAPES[rooms.shape[index, i] - 1], rooms.size[index, i]
         # Capsules have their lower halves in the floor in the published images.
         shape = shapes.dome(size[0] / 2, size[2]) if name == "capsule" else room.solid(name, size)
-        rotation = yaw(rooms.yaw[index, i]) @ _upright(name)
-        material = Material(tuple(rooms.color[index, i]))
-        bodies.append(Body(shape, material, rooms.position[index, i], rotation, label=i + 1))
+        rotation = rendering.yaw(rooms.yaw[index, i]) @ _upright(name)
+        material = rendering.Material(tuple(rooms.color[index, i]))
+        bodies.append(
+            rendering.Body(shape, material, rooms.position[index, i], rotation, label=i + 1)
+        )
     return bodies
 
 
-def scene(bodies: list[Body], rooms: Rooms, index: int, camera: np.ndarray) -> Scene:
+def scene(
+    bodies: list[rendering.Body], rooms: Rooms, index: int, camera: np.ndarray
+) -> rendering.Scene:
     """Create the scene of one view, for an image of `SIDE` x `SIDE` pixels.
 
     Args:
@@ -172,29 +165,33 @@ def scene(bodies: list[Body], rooms: Rooms, index: int, camera: np.ndarray) -> S
       camera: float32 [5], one of `draw_cameras`.
     """
     view = view_of(camera)
-    wall = Material(texture=WALLS[rooms.wall[index]], texture_size=(room.SIDE / 3, _WALL_HEIGHT))
-    floor = Material(texture=FLOORS[rooms.floor[index]], texture_size=(room.SIDE / 2,) * 2)
+    wall = rendering.Material(
+        texture=WALLS[rooms.wall[index]], texture_size=(room.SIDE / 3, _WALL_HEIGHT)
+    )
+    floor = rendering.Material(
+        texture=FLOORS[rooms.floor[index]], texture_size=(room.SIDE / 2,) * 2
+    )
     # Walls are one-sided: the camera may be outside and look over them.
     inside = room.WALL_DIRECTIONS @ camera[:2] < room.SIDE / 2
-    lamp = Light(
+    lamp = rendering.Light(
         rooms.lamp[index],
-        grey(_LAMP_BRIGHTNESS),
+        rendering.grey(_LAMP_BRIGHTNESS),
         radius=_LAMP_RADIUS,
         spot_target=rooms.target[index],
         spot_exponent=_LAMP_EXPONENT,
     )
-    return make_scene(
+    return rendering.make_scene(
         [*room.floor_and_walls(floor, wall, _WALL_HEIGHT, inside), *bodies],
         [lamp, room.headlight(-view.rotation[2], _HEADLIGHT)],
         view,
         _NUM_PIECES,
         room.NUM_SLABS,
-        ambient=(grey(_AMBIENT),) * 2,
+        ambient=(rendering.grey(_AMBIENT),) * 2,
         sky=(_SKY, _SKY),
     )
 
 
-def view_of(camera: np.ndarray) -> Camera:
+def view_of(camera: np.ndarray) -> rendering.Camera:
     """Create the renderer's camera for one of `draw_cameras`."""
     return room.view(camera, _FIELD_OF_VIEW, SIDE)
 
@@ -202,4 +199,6 @@ def view_of(camera: np.ndarray) -> Camera:
 def _upright(name: str) -> np.ndarray:
     """Return the rotation that puts an icosahedron onto a corner, as in the published images."""
     golden = (1 + math.sqrt(5)) / 2
-    return axis_rotation(1, -math.degrees(math.atan(1 / golden)) * (name == "icosahedron"))
+    return rendering.axis_rotation(
+        1, -math.degrees(math.atan(1 / golden)) * (name == "icosahedron")
+    )

@@ -1,1 +1,1 @@
-"""Multi-dSprites (GENESIS paper): TFDS builder and scenes."""
+"""Multi-dSprites of the GENESIS paper."""

@@ -1,1 +1,1 @@
-"""Multi-dSprites (DeepMind), from the published files: TFDS builder."""
+"""Multi-dSprites (DeepMind), published."""

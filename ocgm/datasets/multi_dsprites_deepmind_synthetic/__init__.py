@@ -1,1 +1,1 @@
-"""Multi-dSprites (DeepMind): TFDS builder, scenes and textures."""
+"""Multi-dSprites (DeepMind), synthetic."""

@@ -1,1 +1,1 @@
-"""Objects Room (DeepMind), from the published files: TFDS builder and the planes' meaning."""
+"""Objects Room (DeepMind), published."""

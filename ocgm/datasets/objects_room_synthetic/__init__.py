@@ -1,1 +1,1 @@
-"""Objects Room, synthetic: TFDS builder and scenes."""
+"""Objects Room, synthetic."""

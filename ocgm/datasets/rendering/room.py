@@ -1,4 +1,4 @@
-"""The square room of GQN's rooms_ring_camera, in which Objects Room was made, too.
+"""The square room that GQN's rooms_ring_camera and Objects Room share.
 
 The room has a floor, four walls without a ceiling, and a camera on a ring around its middle. The
 origin is the middle of the floor. Lengths are in world units, of which the published room has 7 by 7.

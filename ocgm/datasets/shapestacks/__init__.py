@@ -1,1 +1,1 @@
-"""ShapeStacks: TFDS builder."""
+"""ShapeStacks, published."""

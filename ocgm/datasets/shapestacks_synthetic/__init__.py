@@ -1,1 +1,1 @@
-"""ShapeStacks look-alike: TFDS builder and towers."""
+"""ShapeStacks, synthetic."""

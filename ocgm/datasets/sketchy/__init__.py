@@ -1,1 +1,1 @@
-"""Sketchy: TFDS builder."""
+"""Sketchy, published."""

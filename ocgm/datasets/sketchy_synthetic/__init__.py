@@ -1,1 +1,1 @@
-"""Sketchy look-alike: TFDS builder and scenes."""
+"""Sketchy, synthetic."""

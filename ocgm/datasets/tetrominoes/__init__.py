@@ -1,1 +1,1 @@
-"""Tetrominoes (DeepMind), from the published file: TFDS builder."""
+"""Tetrominoes (DeepMind), published."""

@@ -1,1 +1,1 @@
-"""Tetrominoes (DeepMind): TFDS builder, scenes and renderer."""
+"""Tetrominoes, synthetic."""

@@ -1,4 +1,4 @@
-"""Decoders that turn one latent vector into the picture of one slot."""
+"""Decoders of EfficientMORL and Slot Attention, which add a learned projection of the position to the latent."""
 
 from collections.abc import Callable
 
@@ -8,114 +8,25 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm.errors import ConfigError
-from ocgm.modules.layers import (
-    BroadcastConv,
-    Conv,
-    Dense,
-    LayerInit,
-    PositionedConv,
-    TransposedConv,
-    coordinates,
-    depth_to_space,
-    group_norm,
-    position_code,
-    pytorch_init,
-)
-
-
-def over_slots(decoder: type[nn.Module]) -> type[nn.Module]:
-    """One decoder with the same weights for every slot: [B, K, D] -> [B, K, H, W, out_features]."""
-    return nn.vmap(
-        decoder,
-        variable_axes={"params": None},
-        split_rngs={"params": False},
-        in_axes=1,
-        out_axes=1,
-    )
-
-
-def fold_slots(network: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """Runs a network with the slots folded into the batch: [B, K, ...] -> [B, K, ...], at least float32.
-
-    Unlike `over_slots` this takes batch statistics over all slots.
-    """
-    batch, num_slots = x.shape[:2]
-    y = network(x.reshape(batch * num_slots, *x.shape[2:]))
-    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-    return y.reshape(batch, num_slots, *y.shape[1:])
-
-
-class DeconvBroadcastDecoder(nn.Module):
-    """Broadcasts latents to a small grid and upsamples it 16 times (GENESIS-V2 appendix B).
-
-    Attributes:
-      image_size: side of the output, a multiple of 16.
-      features: channels of the hidden layers.
-      out_features: channels of the output.
-      dtype: dtype of the computation.
-    """
-
-    image_size: int
-    features: int
-    out_features: int
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Latents [B, D] -> [B, image_size, image_size, out_features]."""
-        side = self.image_size // 16
-        batch, latent_size = z.shape
-        grid = jnp.broadcast_to(coordinates(side, side), (batch, side, side, 2))
-        x = jnp.broadcast_to(z[:, None, None], (batch, side, side, latent_size))
-        x = jnp.concatenate([x, grid], axis=-1)
-        for i in range(4):
-            x = TransposedConv(self.features, dtype=self.dtype, name=f"deconv_{i}")(x)
-            x = nn.relu(group_norm(self.dtype, name=f"norm_{i}")(x))
-        return Conv(self.out_features, 1, dtype=self.dtype, name="output")(x)
-
-
-class SpatialBroadcastDecoder(nn.Module):
-    """Tiles latents over the whole image and applies four convolutions (Watters et al. 2019; GENESIS appendix B).
-
-    Attributes:
-      image_size: side of the output.
-      features: channels of the hidden layers.
-      out_features: channels of the output.
-      activation: after every hidden layer.
-      dtype: dtype of the computation.
-    """
-
-    image_size: int
-    features: int
-    out_features: int
-    activation: Callable[[jax.Array], jax.Array] = nn.elu
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Latents [B, D] -> [B, image_size, image_size, out_features]."""
-        # Each 3x3 convolution without padding takes off a border of one pixel.
-        x = BroadcastConv(self.features, self.image_size + 6, dtype=self.dtype, name="conv_0")(z)
-        x = self.activation(x)
-        for i in range(1, 4):
-            x = self.activation(Conv(self.features, 3, dtype=self.dtype, name=f"conv_{i}")(x))
-        return Conv(self.out_features, 1, dtype=self.dtype, name="output")(x)
+from ocgm.modules.broadcast import PositionedConv, position_code
+from ocgm.modules.initializers import LayerInit, pytorch_init
+from ocgm.modules.layers import Conv, Dense, TransposedConv, depth_to_space
 
 
 class PositionedConvDecoder(nn.Module):
-    """Tiles latents over a grid, adds a learned projection of the position, and applies convolutions.
+    """Decoder that tiles latents over a grid, adds a projection of the position, and applies convolutions.
 
-    The grid is as much wider than the image as the convolutions take off.
+    The grid is wider than the image by the border that the convolutions remove.
 
     Attributes:
       image_size: side of the output.
       features: channels of the hidden layers.
-      kernel_sizes: of every layer, the output's last.
-      paddings: of every layer.
+      kernel_sizes: kernel size of every layer, the output's last.
+      paddings: padding of every layer.
       out_features: channels of the output.
-      activation: after every layer but the last.
-      layer_init: of the convolutions.
-      position_init: of the position's projection.
+      activation: function after every layer but the last.
+      layer_init: initialisation of the convolutions.
+      position_init: initialisation of the position's projection.
       dtype: dtype of the convolutions.
     """
 
@@ -131,7 +42,7 @@ class PositionedConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
-        """Latents [B, D] -> [B, image_size, image_size, out_features]."""
+        """Decode latents [B, D] to maps [B, image_size, image_size, out_features]."""
         layers = list(zip(self.kernel_sizes, self.paddings, strict=True))
         (kernel, padding), *later = layers
         x = PositionedConv(
@@ -163,15 +74,15 @@ class PositionedDeconvDecoder(nn.Module):
     """Slot Attention's decoder: broadcast to a small grid, positions added, transposed convolutions.
 
     Attributes:
-      image_size: side of the output, grid_side doubled some times.
+      image_size: side of the output, grid_side times a power of two.
       features: channels of the hidden layers.
       grid_side: side of the grid.
       output_stride: 2 for an output layer that doubles the side (a sub-pixel convolution), which leaves no hidden layer
         at full resolution.
       out_features: channels of the output.
       same_padding: pad as TensorFlow does, otherwise as PyTorch does.
-      layer_init: of the convolutions.
-      position_init: of the position's projection.
+      layer_init: initialisation of the convolutions.
+      position_init: initialisation of the position's projection.
       dtype: dtype of the convolutions.
     """
 
@@ -187,7 +98,7 @@ class PositionedDeconvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
-        """Latents [B, D] -> [B, image_size, image_size, out_features]."""
+        """Decode latents [B, D] to maps [B, image_size, image_size, out_features]."""
         side = self.grid_side
         position = Dense(z.shape[-1], layer_init=self.position_init, name="position")
         x = z[:, None, None] + position(position_code(side, side))
@@ -242,18 +153,18 @@ def positioned_decoder(
     same_padding: bool = False,
     **settings: object,
 ) -> nn.Module:
-    """A decoder with four channels of output.
+    """Build a decoder with four output channels.
 
     Args:
       kind: "iodine", "small", "full" or "deconv".
       image_size: side of the output.
-      features: channels of the hidden layers; 0 means 32 of "small" and "full", 64 of the others.
-      grid_side: of "deconv", image_size / 2^n; 0 means image_size / 16.
-      output_stride, same_padding: of "deconv", as of `PositionedDeconvDecoder`.
-      **settings: of the module.
+      features: channels of the hidden layers; 0 means 32 for "small" and "full", 64 for the others.
+      grid_side: only for "deconv": image_size / 2^n; 0 means image_size / 16.
+      output_stride, same_padding: only for "deconv"; see `PositionedDeconvDecoder`.
+      **settings: other attributes of the module.
 
     Raises:
-      ConfigError: "deconv" cannot make this side.
+      ConfigError: "deconv" cannot produce images of this side.
     """
     features = features or (32 if kind in ("small", "full") else 64)
     if kind != "deconv":
