@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ocgm.images import to_uint8
-from ocgm.plots import figures, palette
+from ocgm.plots import palette
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import Factor, Record
