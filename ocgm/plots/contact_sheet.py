@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ocgm.images import to_uint8
-from ocgm.plots import figures
+from ocgm.plots import palette
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import Factor, Record
@@ -63,9 +63,9 @@ def contact_sheet(
         columns * (width + _GAP) - _GAP, int(title_font.getlength(title)) + 1
     )
     sheet_height = 2 * _MARGIN + _TITLE_HEIGHT + num_rows * (height + _GAP) - _GAP
-    sheet = Image.new("RGB", (sheet_width, sheet_height), figures.PAPER_COLOR)
+    sheet = Image.new("RGB", (sheet_width, sheet_height), palette.PAPER_COLOR)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), title, fill=figures.INK_COLOR, font=title_font, anchor="la")
+    draw.text((_MARGIN, _MARGIN), title, fill=palette.INK_COLOR, font=title_font, anchor="la")
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         row, column = divmod(i, columns)
         left = _MARGIN + column * (width + _GAP)
@@ -83,9 +83,9 @@ def _picture(record: "Record") -> Image.Image:
     image = record["image"]
     tile = len(image) * -(-_MIN_TILE // len(image))
     maps = [record[name] for name in ("masks", "background_parts") if name in record]
-    tiles = [image, *map(figures.label_map, maps)]
+    tiles = [image, *map(palette.label_map, maps)]
     picture = Image.new(
-        "RGB", (len(tiles) * (tile + _TILE_GAP) - _TILE_GAP, tile), figures.PAPER_COLOR
+        "RGB", (len(tiles) * (tile + _TILE_GAP) - _TILE_GAP, tile), palette.PAPER_COLOR
     )
     for i, pixels in enumerate(tiles):
         enlarged = Image.fromarray(pixels).resize((tile, tile), Image.Resampling.NEAREST)
@@ -133,7 +133,7 @@ class _Caption:
         count = max(map(len, self._table.values()), default=0)
         columns = range(min(count, (width - labels) // _CELL_WIDTH))
         if self._masks:
-            for i, color in zip(columns, figures.mask_colors(count).tolist(), strict=False):
+            for i, color in zip(columns, palette.mask_colors(count).tolist(), strict=False):
                 _swatch(draw, left + labels + i * _CELL_WIDTH, middle, color)
         for name, values in self._table.items():
             middle += _LINE_HEIGHT
@@ -153,7 +153,7 @@ class _Caption:
         middle: float,
         text: str,
         width: float,
-        ink: tuple[int, ...] = figures.INK_COLOR,
+        ink: tuple[int, ...] = palette.INK_COLOR,
     ) -> None:
         if self._font.getlength(text) > width:
             text = text[: int(width)]
@@ -205,4 +205,4 @@ def _rgb(value: np.ndarray) -> tuple[int, ...]:
 
 def _swatch(draw: ImageDraw.ImageDraw, left: float, middle: float, color: Sequence[int]) -> None:
     box = (left, middle - _SWATCH // 2, left + _SWATCH, middle + _SWATCH // 2 + 1)
-    draw.rectangle(box, fill=tuple(color), outline=figures.INK_COLOR)
+    draw.rectangle(box, fill=tuple(color), outline=palette.INK_COLOR)

@@ -17,7 +17,7 @@ from ocgm.datasets.apc.apc_dataset_builder import Builder as Apc
 from ocgm.datasets.builders import base
 from ocgm.datasets.builders.downloads import Download
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as tetrominoes
-from ocgm.plots import contact_sheet, figures
+from ocgm.plots import contact_sheet, palette
 
 TINY = ("tetrominoes_synthetic", "--num_examples=64,8,8")
 
@@ -335,12 +335,12 @@ def test_preview_without_preparing(see, tmp_path):
     block = builder.block("test", 0)
     top = contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT
     image = block["image"][0].repeat(3, 0).repeat(3, 1)
-    labels = figures.label_map(block["masks"][0]).repeat(3, 0).repeat(3, 1)
+    labels = palette.label_map(block["masks"][0]).repeat(3, 0).repeat(3, 1)
     assert has(sheet, image, contact_sheet._MARGIN, top)
     assert has(sheet, labels, contact_sheet._MARGIN + len(image) + contact_sheet._TILE_GAP, top)
     # Below them a swatch of each object's label colour, and of its own colour.
     caption = sheet[top + len(image) :, : contact_sheet._MARGIN + 2 * len(image)]
-    wanted = [*figures.mask_colors(3), *(block["factors"]["color"][0])]
+    wanted = [*palette.mask_colors(3), *(block["factors"]["color"][0])]
     for color in wanted:
         assert (caption == color).all(-1).sum() >= 49
 
@@ -378,8 +378,8 @@ def test_sheet_of_masks_of_another_side():
     top = contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT
     small = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((64, 64), np.uint8))
     left = contact_sheet._MARGIN + 128 + contact_sheet._TILE_GAP
-    assert has(sheet, figures.label_map(small), left, top)
-    parts = figures.label_map(np.uint8(3) * (small == 0))
+    assert has(sheet, palette.label_map(small), left, top)
+    parts = palette.label_map(np.uint8(3) * (small == 0))
     assert has(sheet, parts, left + 128 + contact_sheet._TILE_GAP, top)
 
 
