@@ -65,8 +65,8 @@ class TrainStep:
         abstract = abstract_state(config, mesh)
         options = curriculum_options(config, 0)
         start = time.perf_counter()
-        lowered = make_train_step(config, mesh).lower(abstract, {"image": self.images}, options)
-        self._step = lowered.compile()
+        batch = {"image": self.images}
+        self._step = make_train_step(config, mesh).lower(abstract, batch, options).compile()
         self.compile_seconds = time.perf_counter() - start
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         self._state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
