@@ -17,7 +17,7 @@ from ocgm.models.slot_attention import SlotAttention
 from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.models.slot_mlp import SlotMLP
 from ocgm.modules import ic_sbp
-from ocgm.modules.decoders import fold_slots
+from ocgm.modules.slots import fold_slots
 
 Parts = dict[str, Callable[[], object]]
 
