@@ -18,8 +18,8 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-import ocgm.__main__
 from ocgm import run_dir, sharding
+from ocgm.commands import dispatcher
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_state
 
@@ -47,7 +47,7 @@ def command(name: str, *arguments: object) -> Result:
         contextlib.redirect_stderr(err),
     ):
         try:
-            ocgm.__main__.main()
+            dispatcher.main()
             status = 0
         except SystemExit as exit_:
             status = exit_.code or 0
