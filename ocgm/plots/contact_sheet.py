@@ -168,7 +168,8 @@ def _caption(record: "Record", factors: Mapping[str, "Factor"]) -> _Caption:
     values = {name: np.asarray(record["factors"][name]) for name in factors}
     table = {name: values[name][:count] for name in _in_table(factors)[:_MAX_FACTORS]}
     of_scene = [name for name, factor in factors.items() if factor.of == "scene"]
-    facts = {name: values[name] for name in of_scene if values[name].ndim < 2}
+    # Numbers, vectors and text; neither tables nor nested factors.
+    facts = {n: values[n] for n in of_scene if values[n].ndim < 2 and values[n].dtype != object}
     facts = dict(itertools.islice(facts.items(), _MAX_FACTS))
     head = "1 object" if count == 1 else f"{count} objects"
     if not count and "masks" not in record:
