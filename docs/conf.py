@@ -44,14 +44,13 @@ html_show_sphinx = False
 copybutton_prompt_text = "$ "
 
 
-def _code_spans(app, what, name, obj, options, lines: list[str]) -> None:
-    """Turn the single backquotes of docstrings into literals, also where a letter follows them."""
-    lines[:] = [
-        re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line).replace("``\\  ", "`` ")
-        for line in lines
-    ]
+def _as_rst(app, what, name, obj, options, lines: list[str]) -> None:
+    """Turn the single backquotes of docstrings into literals, and escape lone stars such as in [N, *shape]."""
+    for i, line in enumerate(lines):
+        line = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line).replace("``\\  ", "`` ")
+        lines[i] = re.sub(r"(?<![\w*`])\*(\w+)(?![\w ]*\*)", r"\\*\1", line)
 
 
 def setup(app) -> None:
-    """Connect `_code_spans` before napoleon, which has priority 500."""
-    app.connect("autodoc-process-docstring", _code_spans, priority=400)
+    """Connect `_as_rst` before napoleon, which has priority 500."""
+    app.connect("autodoc-process-docstring", _as_rst, priority=400)
