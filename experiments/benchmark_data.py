@@ -107,7 +107,7 @@ def measured(job: Callable[..., dict[str, float]], *args: object) -> dict[str, f
 
 
 def main(argv: list[str]) -> None:
-    del argv
+    cli.no_arguments(argv)
     print("| Dataset | images/s |\n|---|---|")
     for name in _DATASETS.value:
         images_per_second = in_new_process(generating_rate, name, _SECONDS.value)

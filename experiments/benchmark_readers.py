@@ -7,7 +7,6 @@ mirrored. Then each is prepared on one core, in a process of its own: reading, c
 
 import os
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,12 +17,9 @@ from absl import flags
 from experiments.processes import in_new_process, peak_mib
 from ocgm.commands import cli
 from ocgm.data import registry
+from ocgm.datasets.builders import tfrecord_writer
 
 _ROOT = pathlib.Path(__file__).parents[1]
-# The tests' writer of TFRecord files.
-sys.path.append(str(_ROOT / "tests" / "datasets"))
-import record_files  # noqa: E402
-
 # Records of train, validation and test; each further split has as many as test.
 _SIZES = {
     "tetrominoes": (20_000, 320, 320),
@@ -51,7 +47,7 @@ def tetrominoes() -> Iterator[bytes]:
         for row, (image, masks) in enumerate(zip(records["image"], records["masks"], strict=True)):
             factors = {name: values[row] for name, values in records["factors"].items()}
             factors["color"] = factors["color"] // 255
-            yield record_files.serialized(
+            yield tfrecord_writer.serialized(
                 image=image,
                 mask=planes(masks, 4),
                 visibility=np.ones(4, np.float32),
@@ -74,7 +70,7 @@ def objects_room(num_planes: int) -> Iterator[bytes]:
         for image, of_image in zip(records["image"], labels, strict=True):
             noisy = np.clip(image, 1, 254) + rng.integers(-1, 2, (64, 64, 1)).astype(np.int8)
             mask = planes(np.minimum(of_image, num_planes - 1), num_planes)
-            yield record_files.serialized(image=noisy.astype(np.uint8), mask=mask)
+            yield tfrecord_writer.serialized(image=noisy.astype(np.uint8), mask=mask)
 
 
 def clevr_with_masks() -> Iterator[bytes]:
@@ -86,9 +82,9 @@ def clevr_with_masks() -> Iterator[bytes]:
     records = []
     for row in range(2):
         fields = {name: values[row] for name, values in arrays.items()}
-        records.append(record_files.serialized(**fields))
+        records.append(tfrecord_writer.serialized(**fields))
         fields |= {"image": fields["image"][:, ::-1], "mask": fields["mask"][:, :, ::-1]}
-        records.append(record_files.serialized(**fields))
+        records.append(tfrecord_writer.serialized(**fields))
     while True:
         yield from records
 
@@ -110,7 +106,7 @@ def write_files(name: str, folder: str) -> None:
         }
     for file, (records, count) in files.items():
         some = (record for record, _ in zip(records, range(count), strict=False))
-        record_files.write_records(pathlib.Path(folder, f"{file}.tfrecords"), some)
+        tfrecord_writer.write_records(pathlib.Path(folder, f"{file}.tfrecords"), some)
 
 
 def prepare(name: str, folder: str) -> tuple[float, float, float]:
@@ -131,7 +127,7 @@ def prepare(name: str, folder: str) -> tuple[float, float, float]:
 
 
 def main(argv: list[str]) -> None:
-    del argv
+    cli.no_arguments(argv)
     print("| Dataset | records/s | records/CPU-second | peak MiB |\n|---|---|---|---|")
     for name in _DATASETS.value:
         with tempfile.TemporaryDirectory() as folder:

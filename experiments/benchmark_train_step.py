@@ -1,4 +1,4 @@
-"""Time a training step and its parts: python -m experiments.benchmark_train_step --config=FILE.
+"""Time a training step and its parts: python -m experiments.benchmark_train_step --config=NAME.
 
 The images are random, since the time does not depend on them; the input pipeline is timed on the config's own dataset
 if it is on disk or can be generated. The step is the first one, before config.curriculum changes any option. Each part
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments.model_parts import parts_of
@@ -34,7 +34,9 @@ from ocgm.training.step import (
     make_train_step,
 )
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file of configs/.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config: a file, or the name of a shipped one."
+)
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps to time.", 20)
 
 
@@ -65,8 +67,8 @@ class TrainStep:
         abstract = abstract_state(config, mesh)
         options = curriculum_options(config, 0)
         start = time.perf_counter()
-        lowered = make_train_step(config, mesh).lower(abstract, {"image": self.images}, options)
-        self._step = lowered.compile()
+        batch = {"image": self.images}
+        self._step = make_train_step(config, mesh).lower(abstract, batch, options).compile()
         self.compile_seconds = time.perf_counter() - start
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         self._state = jax.jit(lambda: init_state(config), out_shardings=shardings)()
@@ -126,8 +128,7 @@ def shares_of_step(
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     config, repeats = _CONFIG.value, _STEPS.value
     mesh = sharding.make_mesh(config.mesh)
     step = TrainStep(config, mesh)

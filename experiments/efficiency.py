@@ -19,7 +19,7 @@ import time
 
 import jax
 import jaxlib
-from absl import app, flags
+from absl import flags
 
 from experiments.efficiency_results import Result, draw, table
 from experiments.efficiency_runs import (
@@ -108,8 +108,7 @@ def measure(cases: list[Case]) -> list[Result]:
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     variants = select_variants(_MODELS.value, whole_numbers("steps", _STEPS.value, least=0))
     cases = all_cases(variants, whole_numbers("sides", _SIDES.value, least=1))
     results = measure(cases)

@@ -8,7 +8,7 @@ cropped to the central square; where there are none, the caption states it. Noth
 import pathlib
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from ocgm.commands import cli
@@ -79,8 +79,7 @@ def page(rows: list[tuple[str, list[Image.Image]]], columns: int, side: int) -> 
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     folder, rows = cli.folder(_SAMPLES.value), []
     for name in _DATASETS.value:
         spec = registry.get_spec(name)

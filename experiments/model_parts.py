@@ -6,17 +6,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocgm.models import iodine
 from ocgm.models.base import stream_keys
-from ocgm.models.efficient_morl import EfficientMORL, Gaussian
+from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
 from ocgm.models.genesis_v2 import GenesisV2
+from ocgm.models.iodine import IODINE
 from ocgm.models.monet import MONet
 from ocgm.models.slot_attention import SlotAttention
 from ocgm.models.slot_autoencoder import SlotAutoencoder
 from ocgm.models.slot_mlp import SlotMLP
 from ocgm.modules import ic_sbp
+from ocgm.modules.efficient_morl_networks import Gaussian
+from ocgm.modules.iodine_networks import Gradients
+from ocgm.modules.logistic_mixture import explain
 from ocgm.modules.slots import fold_slots
 
 Parts = dict[str, Callable[[], object]]
@@ -96,7 +99,7 @@ def slot_autoencoder_parts(model: SlotAutoencoder, variables: dict, images: jax.
     }
 
 
-def iodine_parts(model: iodine.IODINE, variables: dict, images: jax.Array) -> Parts:
+def iodine_parts(model: IODINE, variables: dict, images: jax.Array) -> Parts:
     """Return decoder and refinement network of IODINE; a step runs both several times."""
     batch, k, side = len(images), model.num_slots, model.image_size
     z = jax.random.normal(jax.random.key(0), (batch, k, model.latent_size))
@@ -105,8 +108,8 @@ def iodine_parts(model: iodine.IODINE, variables: dict, images: jax.Array) -> Pa
     state = (jnp.zeros((batch, k, model.lstm_size)),) * 2 if model.lstm_size else ()
 
     def refine(m, images, decoded, posterior):
-        pixels = iodine.explain(images, decoded, m.pixel_scale)
-        gradients = iodine.Gradients(posterior, decoded)
+        pixels = explain(images, decoded, m.pixel_scale)
+        gradients = Gradients(posterior, decoded)
         return m.refiner(images, pixels, posterior, gradients, state)
 
     return {
@@ -162,7 +165,7 @@ _PARTS = {
     Genesis: genesis_parts,
     GenesisS: genesis_s_parts,
     GenesisV2: genesis_v2_parts,
-    iodine.IODINE: iodine_parts,
+    IODINE: iodine_parts,
     MONet: monet_parts,
     SlotAttention: slot_autoencoder_parts,
     SlotMLP: slot_autoencoder_parts,

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 from PIL import Image
 
-from ocgm import inference, run_dir
+from ocgm import experiment, inference, run_dir
 from ocgm.commands import cli
 from ocgm.data import eval_batches, registry
 from ocgm.data.storage import prepare
@@ -25,7 +25,11 @@ from ocgm.plots import figures, report
 from ocgm.run_dir import read_metrics
 from ocgm.training.loop import train
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Experiment.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    str(experiment.config_path("quickstart")),
+    "Config: a file, or the name of a shipped one.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "Directory of the run and of the report."
 )
@@ -202,8 +206,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, num_images: in
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     run(_CONFIG.value, cli.folder(_WORKDIR.value), _NUM_IMAGES.value)
 
 

@@ -15,7 +15,7 @@ import json
 import pathlib
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from experiments.bottleneck_results import SIZES, draw, table
 from experiments.bottleneck_runs import Run, parse_overrides, read_result, select_runs
@@ -60,8 +60,7 @@ def command(run: Run, workdir: pathlib.Path, overrides: dict[str, object]) -> st
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    cli.no_arguments(argv)
     workdir, overrides = pathlib.Path(_WORKDIR.value), parse_overrides(_OVERRIDE.value)
     sizes = _LATENT_DIMS.value or SIZES
     runs = select_runs(_DATASETS.value, _MODELS.value, sizes, _SEEDS.value)

@@ -27,14 +27,17 @@ A model takes images of any size with `resize=True`, and otherwise of its own si
 Training takes a config, a shipped one by name or a file, and the directory of the run; the same call resumes the run:
 
 >>> import tempfile
->>> config = ocgm.load_config("quickstart")
->>> config.num_train_steps, config.batch_size, config.data.num_examples = 2, 4, (16, 16, 16)
+>>> config = ocgm.load_config("bd_vae_multi_dsprites")
+>>> config.data.image_size, config.data.num_examples = 32, (16, 16, 16)
+>>> config.num_train_steps, config.batch_size = 2, 4
 >>> config.evaluation.num_images = config.evaluation.batch_size = 16
 >>> workdir = tempfile.mkdtemp()
->>> held_out = ocgm.train(config, workdir)  # doctest: +ELLIPSIS
+>>> scores = ocgm.train(config, workdir)  # doctest: +ELLIPSIS
+2,852,291 parameters, ... device(s), from step 0
 ...
->>> scores = ocgm.evaluate(ocgm.load(workdir), num_images=16, batch_size=8)
->>> -1 <= scores["ari_fg_attention"] <= 1
+>>> model = ocgm.load(workdir)
+>>> scores = ocgm.evaluate(model, split="test", num_images=16, batch_size=8)
+>>> -1 <= scores["ari_fg"] <= 1
 True
 """
 

@@ -1,4 +1,4 @@
-"""Atomic writes and file locks."""
+"""Atomic writes, file locks, and errors of the disk."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,8 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
+
+from ocgm.errors import UserError
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -47,3 +49,18 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
             print(f"Waiting for another process that is writing {path.parent}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def write_errors(what: str, note: str = "") -> Iterator[None]:
+    """Turn an `OSError` into a `UserError` that reads "cannot write WHAT: REASON; NOTE".
+
+    Args:
+      what: what could not be written, and where.
+      note: what that means for the user.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = "; ".join(filter(None, [error.strerror or str(error), note]))
+        raise UserError(f"cannot write {what}: {reason}") from error

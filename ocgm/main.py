@@ -2,7 +2,7 @@
 
 import sys
 
-from ocgm.__main__ import main
+from ocgm.commands.dispatcher import main
 
 if __name__ == "__main__":
     main([sys.argv[0], "train", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""What all tests share: JAX's settings, a tiny experiment and one finished run of it."""
+"""Settings of JAX, a tiny experiment and one finished run of it, for all tests."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
-    """Makes configs of a GENESIS-V2 that trains in seconds; keyword arguments are dotted fields."""
+    """Return a function that makes configs of a small GENESIS-V2; keyword arguments are fields, `a__b` for `a.b`."""
     data_dir = str(tmp_path_factory.mktemp("data"))
 
     def make(**changes: object) -> ml_collections.ConfigDict:
@@ -69,7 +69,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
 
 @pytest.fixture(scope="session")
 def reference_run(tiny_config, tmp_path_factory) -> pathlib.Path:
-    """Folder of an uninterrupted run of the tiny config; tests must not change it."""
+    """Return the directory of an uninterrupted run of the tiny config; tests must not change it."""
     folder = tmp_path_factory.mktemp("reference_run")
     loop.train(tiny_config(), folder)
     return folder
@@ -77,5 +77,5 @@ def reference_run(tiny_config, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def trained(reference_run) -> TrainedModel:
-    """The model of the reference run."""
+    """Return the model of the reference run."""
     return load(reference_run)

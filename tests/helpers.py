@@ -18,8 +18,8 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-import ocgm.__main__
 from ocgm import run_dir, sharding
+from ocgm.commands import dispatcher
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_state
 
@@ -47,7 +47,7 @@ def command(name: str, *arguments: object) -> Result:
         contextlib.redirect_stderr(err),
     ):
         try:
-            ocgm.__main__.main()
+            dispatcher.main()
             status = 0
         except SystemExit as exit_:
             status = exit_.code or 0
@@ -71,7 +71,7 @@ def start(*arguments: object, devices: int = 2, **options) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen, seconds: float = 300) -> Result:
-    """Wait for a process."""
+    """Wait for a process to end."""
     try:
         out, err = process.communicate(timeout=seconds)
     finally:
@@ -80,7 +80,7 @@ def finish(process: subprocess.Popen, seconds: float = 300) -> Result:
 
 
 def write_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """A config file, as --config takes it, of a config."""
+    """Write a config as a file that --config takes."""
     path = folder / "config.py"
     path.write_text(
         "from ml_collections import ConfigDict\n\n\n"
@@ -91,7 +91,7 @@ def write_config(folder: pathlib.Path, config: ml_collections.ConfigDict) -> pat
 
 
 def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
-    """Everything in a run's newest checkpoint, or the one of `step`: host arrays by path, and data position."""
+    """Return what a run's newest checkpoint holds, or the one of `step`: host arrays by path, and data position."""
     config = run_dir.load(workdir)
     mesh = sharding.make_mesh(config.mesh)
     with CheckpointStore(workdir) as checkpoints:
@@ -105,13 +105,13 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
 
 
 def saved_failure(workdir: pathlib.Path) -> dict[str, object]:
-    """The state in failed_state/, read with the run's config."""
+    """Return the state in failed_state/, read with the run's config."""
     shutil.copy(workdir / "config.json", workdir / "failed_state" / "config.json")
     return saved(workdir / "failed_state")
 
 
 def poisoned(make_train_step: Callable, number: int, poison: Callable) -> Callable:
-    """A `make_train_step` whose step of this number, from 1, gets a state that `poison` has changed in place."""
+    """Return a `make_train_step` whose step of this number, from 1, gets a state that `poison` changed in place."""
 
     def make(config, mesh):
         train_step, calls = make_train_step(config, mesh), itertools.count(1)
@@ -127,7 +127,7 @@ def poisoned(make_train_step: Callable, number: int, poison: Callable) -> Callab
 
 
 def assert_same(actual: dict[str, object], expected: dict[str, object]) -> None:
-    """The same names, and values of the same bits."""
+    """Check that names are the same and values have the same bits."""
     assert actual.keys() == expected.keys()
     different = [
         name
@@ -139,13 +139,13 @@ def assert_same(actual: dict[str, object], expected: dict[str, object]) -> None:
 
 
 def metrics_of(workdir: pathlib.Path, name: str) -> dict[int, float]:
-    """Values of one metric by step, from metrics.jsonl."""
+    """Return the values of one metric by step, from metrics.jsonl."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return {row["step"]: row[name] for row in map(json.loads, lines) if name in row}
 
 
 def permute_slot_noise(monkeypatch, order: np.ndarray) -> None:
-    """From now on standard normal draws of slots [B, K, D] come with their slots in another order."""
+    """Make standard normal draws of slots [B, K, D] come with their slots in another order."""
     draw = jax.random.normal
 
     def permuted(key, shape=(), dtype=float):

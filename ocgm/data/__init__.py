@@ -1,4 +1,4 @@
-"""Datasets and pictures. Names are imported on first use: TFDS and Grain take a second."""
+"""Reading datasets. Names are imported on first use, since TFDS and Grain take a second."""
 
 import importlib
 from typing import Any

@@ -1,13 +1,12 @@
-"""Grain pipelines over prepared datasets, and over scenes that are made while training.
+"""Grain pipelines over prepared datasets, and over scenes that are generated during training.
 
-Batches are made from a global list of indices that depends on the seed only; a process reads its
-rows of each batch. So any number of processes sees the same global batches.
+Batches are made from a global list of indices that depends on the seed only, and each process reads its
+rows of each batch. So the global batches do not depend on the number of processes.
 """
 
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import grain
 import jax
@@ -23,14 +22,14 @@ from ocgm.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
-# Scenes on the fly: far more than any training sees, and different ones for every seed.
+# Scenes generated on the fly: more than any training run reads, and different ones for every seed.
 _SCENES_OF_A_SEED = 2**40
-# Several pictures of a scene are in one block, so that a batch takes from some; no block may be made
-# twice where some threads are in one window and some in the next.
+# Several images of a scene are in one block, so batches mix this many blocks; and this many are cached,
+# so that none is generated twice where some threads are in one window and some in the next.
 _BLOCKS_MIXED = 16
 _BLOCKS_KEPT = 3 * _BLOCKS_MIXED
 
-# Enough to ride out a slow read, few enough not to matter in memory.
+# Enough for a slow read now and then, few enough for the memory.
 _BATCHES_AHEAD = 8
 
 
@@ -41,15 +40,15 @@ def train_iterator(
     process_index: int | None = None,
     process_count: int | None = None,
 ) -> grain.DatasetIterator:
-    """Iterates over the training split for ever, in a new random order every epoch.
+    """Return an endless iterator over the training split, in a new random order in every epoch.
 
     An epoch has no short last batch: the next epoch fills it up. With `on_the_fly` there are no
-    epochs: scenes are always new ones, and those of different seeds differ.
+    epochs: all scenes are new, and those of different seeds differ.
 
     Args:
       data_config: the `data` part of a config.
       batch_size: images in a batch, over all processes together.
-      seed: the order depends on it alone.
+      seed: determines the order.
       process_index: this process; JAX's by default.
       process_count: number of processes; JAX's by default.
 
@@ -77,30 +76,6 @@ def train_iterator(
     return iter(dataset.to_iter_dataset(_read_options()))
 
 
-def stacked_train_iterator(
-    data_config: ConfigDict, batch_size: int, seeds: Sequence[int]
-) -> grain.DatasetIterator:
-    """The `train_iterator` of one seed, or those of N seeds in step: batches `{"image": uint8 [N, b, H, W, 3]}`."""
-    iterators = [train_iterator(data_config, batch_size, seed) for seed in seeds]
-    return iterators[0] if len(iterators) == 1 else _StackedIterator(iterators)
-
-
-class _StackedIterator(grain.DatasetIterator):
-    """Stacks the batches of several iterators on a new first axis; its state is all of theirs."""
-
-    def __next__(self) -> Batch:
-        return jax.tree.map(lambda *rows: np.stack(rows), *map(next, self._parents))
-
-    def get_state(self) -> dict[str, Any]:
-        """Returns the states of the iterators, in order."""
-        return {"seeds": [iterator.get_state() for iterator in self._parents]}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to a position that `get_state` gave."""
-        for iterator, position in zip(self._parents, state["seeds"], strict=True):
-            iterator.set_state(position)
-
-
 def eval_batches(
     data_config: ConfigDict,
     split: str,
@@ -110,22 +85,22 @@ def eval_batches(
     process_count: int | None = None,
     extra_fields: Sequence[str] = (),
 ) -> Iterator[Batch]:
-    """Iterates once over the first images of a split, in order.
+    """Return an iterator that yields the first images of a split once, in order.
 
-    Of datasets with several pictures of a scene side by side, the order is a random one that is always the same.
+    Datasets with several images of a scene side by side are read in a fixed random order.
 
     Args:
       data_config: the `data` part of a config.
-      split: 'train', 'validation', 'test', or a further one that the dataset has.
+      split: 'train', 'validation', 'test', or a further split of the dataset.
       batch_size: images in a batch, over all processes together.
-      num_images: how many images; None for all.
+      num_images: number of images; None for all.
       process_index: this process; JAX's by default.
       process_count: number of processes; JAX's by default.
-      extra_fields: more fields of the record, such as `factors`; those that the dataset lacks are left out.
+      extra_fields: further fields of the record, such as `factors`; those that it lacks are left out.
 
     Returns:
       Iterator of batches, dicts of arrays with b = batch_size / process_count rows: `image` uint8
-      [b, H, W, 3], `masks` uint8 [b, S, S] where there are any (S is H but in protocols that score
+      [b, H, W, 3], `masks` uint8 [b, S, S] if there are any (S is H except in protocols that score
       finer masks), `num_objects` int32 [b], `valid` bool [b]. The last batch is filled up with
       copies of the first image that are not valid, so that all processes get the same number of
       batches.
@@ -160,7 +135,7 @@ def eval_batches(
 
 
 def _process_rows(batch_size: int, index: int | None, count: int | None) -> slice:
-    """Returns the rows of the global batch that a process reads."""
+    """Return the rows of the global batch that a process reads."""
     index = jax.process_index() if index is None else index
     count = jax.process_count() if count is None else count
     if batch_size < 1 or batch_size % count:
@@ -170,14 +145,14 @@ def _process_rows(batch_size: int, index: int | None, count: int | None) -> slic
 
 
 def _read_options() -> grain.ReadOptions:
-    # Grain's 16 threads halve the rate on a small machine; leave half of the cores to the step.
+    # Grain's 16 threads halve the rate on a small machine; half of the cores are left to the train step.
     threads = min(16, max(1, (os.cpu_count() or 1) // 2))
     ahead = max(_BATCHES_AHEAD, threads)
     return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
 
 
 class _Fields:
-    """Some fields of the records of a split, and the side at which images are wanted.
+    """Some fields of the records of a split, with images of a given side.
 
     Attributes:
       num_records: size of the split.
@@ -199,7 +174,7 @@ class _Fields:
         native, size = features["image"].shape[0], data_config.image_size
         if not 0 < size <= native:
             raise UserError(f"image_size={size}, but {data_config.name} has 1 to {native}")
-        # Taking only these fields triples the rate of the training split.
+        # Decoding only these fields triples the rate of the training split.
         self._features = tfds.features.FeaturesDict(
             {field: features[field] for field in fields if field in features.keys()}
         )
@@ -207,7 +182,7 @@ class _Fields:
         self._size = size
 
     def _batch(self, records: base.Records) -> Batch:
-        """Takes the nearest pixels of images and label maps; gives everything its declared type."""
+        """Resize images and label maps by nearest pixels, and convert all fields to their declared types."""
         for field in self._resized:
             if field in records:
                 records[field] = resizing.nearest(records[field], self._size)
@@ -217,7 +192,7 @@ class _Fields:
 
 
 class _Reader(_Fields):
-    """Reads records of a prepared dataset."""
+    """Reader of records of a prepared dataset."""
 
     def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
         builder = prepare(data_config)
@@ -228,34 +203,34 @@ class _Reader(_Fields):
         self.num_records = len(self._source)
 
     def __call__(self, indices: np.ndarray) -> Batch:
-        """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
+        """Return the records of an index array [B] as one dict of arrays [B, ...]."""
         raw = self._source.__getitems__(indices.tolist())
         records = [self._features.deserialize_example_np(record) for record in raw]
         return self._batch(jax.tree.map(lambda *rows: np.stack(rows), *records))
 
 
 class _SceneMaker(_Fields):
-    """Makes records of a generated dataset as they are asked for; nothing is on disk.
+    """Generator of records as they are read; nothing is written to disk.
 
     Attributes:
-      block_size: number of records that are made at once.
+      block_size: number of records that are generated at once.
     """
 
     def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
         builder = open_builder(data_config)
         if not getattr(builder, "ENDLESS", False):
             raise UserError(
-                f"on_the_fly=True, but {data_config.name} is not a dataset whose scenes can be made"
-                " without end; see python -m ocgm.data list"
+                f"on_the_fly=True, but {data_config.name} is not a dataset with an endless supply of"
+                " generated scenes; `ocgm data list` prints all datasets"
             )
         super().__init__(data_config, split, fields, builder, builder.SPLITS)
         self.num_records = builder.most(split)
         self.block_size = builder.BLOCK
-        # Neighbours are in the same block, which is made whole.
+        # Neighbours are in the same block, which is generated whole.
         self._block = functools.lru_cache(_BLOCKS_KEPT)(functools.partial(builder.block, split))
 
     def __call__(self, indices: np.ndarray) -> Batch:
-        """Returns the records of an index array [B] as one dict of arrays [B, ...]."""
+        """Return the records of an index array [B] as one dict of arrays [B, ...]."""
         numbers, rows = np.divmod(indices, self.block_size)
         parts = [
             jax.tree.map(lambda array, r=rows[numbers == number]: array[r], self._of_block(number))

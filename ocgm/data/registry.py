@@ -1,6 +1,7 @@
-"""The datasets ocgm knows. A new one needs one entry here and one folder of ocgm/datasets.
+"""The datasets of the library.
 
-The folder NAME holds NAME_dataset_builder.py with `Builder`, a `SceneBuilder`.
+To add a dataset NAME, add an entry to `_SPECS` and a directory ocgm/datasets/NAME, in which NAME_dataset_builder.py
+has a class `Builder`, a `SceneBuilder`. Nothing else has to know it.
 """
 
 import dataclasses
@@ -14,20 +15,21 @@ from ocgm.errors import DatasetMissingError, UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """What the library has to know about a dataset without opening it.
+    """Properties of a dataset that are known without opening it.
 
     Attributes:
-      name: value of `config.data.name`; also the folder below the data directory.
-      title: name for people.
+      name: value of `config.data.name`, and name of the directory below the data directory.
+      title: name in tables, figures and messages.
       image_size: side in pixels that the papers use.
       num_slots: K of the papers' models.
       max_objects: largest number of objects in an image of any split, background not counted.
       has_masks: whether there are true masks, hence segmentation metrics.
-      foreground: what the labels from 1 up are, which the FG metrics are about; label 0 is the rest.
-      grouped: whether neighbouring records are pictures of one scene; evaluation then takes a split in a fixed random
-        order, so that its first images are of many scenes.
-      generated: whether the builder makes the scenes itself.
+      foreground: what labels from 1 up stand for, which the FG metrics score; label 0 is the rest.
+      grouped: whether neighbouring records are images of one scene; evaluation then reads a split in a fixed random
+        order, so that its first images show many scenes.
+      generated: whether the builder generates the scenes itself.
       how_to_get: where the data come from, for the message when they are missing.
+      stand_in: name of a generated dataset with the same record, to use where the files are missing; "" for none.
     """
 
     name: str
@@ -39,18 +41,13 @@ class DatasetSpec:
     foreground: str = "objects"
     grouped: bool = False
     generated: bool = False
-    how_to_get: str = "it is generated on the spot"
+    how_to_get: str = ""
+    stand_in: str = ""
 
     @property
     def builder(self) -> str:
         """Import path of the builder's module."""
         return f"ocgm.datasets.{self.name}.{self.name}_dataset_builder"
-
-    @property
-    def stand_in(self) -> str:
-        """Name of the generated dataset that can take its place; '' for none."""
-        name = f"{self.name}_synthetic"
-        return name if name in DATASETS else ""
 
 
 _BUCKET = "https://storage.googleapis.com/multi-object-datasets"
@@ -58,6 +55,7 @@ _BUCKET = "https://storage.googleapis.com/multi-object-datasets"
 _PUBLISHED = (
     DatasetSpec(
         name="dsprites",
+        stand_in="dsprites_synthetic",
         title="dSprites",
         image_size=64,
         num_slots=2,
@@ -70,6 +68,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="multi_dsprites_deepmind",
+        stand_in="multi_dsprites_deepmind_synthetic",
         title="Multi-dSprites (DeepMind)",
         image_size=64,
         num_slots=6,
@@ -82,6 +81,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="tetrominoes",
+        stand_in="tetrominoes_synthetic",
         title="Tetrominoes",
         image_size=35,
         num_slots=4,
@@ -91,6 +91,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="clevr_with_masks",
+        stand_in="clevr_with_masks_synthetic",
         title="CLEVR with masks",
         image_size=128,
         num_slots=7,
@@ -101,6 +102,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="objects_room",
+        stand_in="objects_room_synthetic",
         title="Objects Room",
         image_size=64,
         num_slots=7,
@@ -113,6 +115,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="shapestacks",
+        stand_in="shapestacks_synthetic",
         title="ShapeStacks",
         image_size=64,
         num_slots=9,
@@ -126,6 +129,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="gqn",
+        stand_in="gqn_synthetic",
         title="GQN rooms_ring_camera",
         image_size=64,
         num_slots=7,
@@ -137,6 +141,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="sketchy",
+        stand_in="sketchy_synthetic",
         title="Sketchy",
         image_size=128,
         num_slots=10,
@@ -151,6 +156,7 @@ _PUBLISHED = (
     ),
     DatasetSpec(
         name="apc",
+        stand_in="apc_synthetic",
         title="APC 2016 (MIT-Princeton)",
         image_size=128,
         num_slots=10,
@@ -176,51 +182,57 @@ _MULTI_DSPRITES = DatasetSpec(
 
 _FOLDER = DatasetSpec(
     name="folder",
-    title="Folder of pictures",
+    title="Directory of images",
     image_size=64,
     num_slots=7,
     max_objects=63,
-    foreground="whatever has a mask",
-    how_to_get="name a folder of pictures with --config.data.manual_dir=FOLDER",
+    foreground="objects with a mask",
+    how_to_get="pass a directory of images, --config.data.manual_dir=DIR",
 )
 
 
 def _synthetic(spec: DatasetSpec) -> DatasetSpec:
-    """The look-alike of a published dataset; it has masks even where the published one has none."""
+    """Return the synthetic dataset for a published one; it has masks even where the published one has none."""
     return dataclasses.replace(
         spec,
-        name=f"{spec.name}_synthetic",
+        name=spec.stand_in,
         title=f"{spec.title}, synthetic",
         has_masks=True,
         foreground=spec.foreground if spec.has_masks else "objects",
         generated=True,
-        how_to_get="it is generated on the spot",
+        how_to_get="",
+        stand_in="",
     )
 
 
-_SPECS = (_MULTI_DSPRITES, *_PUBLISHED, *map(_synthetic, _PUBLISHED), _FOLDER)
+_SPECS = (
+    _MULTI_DSPRITES,
+    *_PUBLISHED,
+    *(_synthetic(spec) for spec in _PUBLISHED if spec.stand_in),
+    _FOLDER,
+)
 
 DATASETS = {spec.name: spec for spec in _SPECS}
 
 
 def get_spec(name: str) -> DatasetSpec:
-    """Returns the entry of a dataset.
+    """Return the entry of a dataset.
 
     Raises:
-      UserError: if there is none of this name.
+      UserError: if there is none with this name.
     """
     if name in DATASETS:
         return DATASETS[name]
     close = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise UserError(f"unknown dataset '{name}'; there are {', '.join(DATASETS)}.{hint}")
+    raise UserError(f"unknown dataset '{name}'; known are {', '.join(DATASETS)}.{hint}")
 
 
 def default_config(name: str) -> ConfigDict:
-    """Returns the `data` part of a config for the standard form of a dataset.
+    """Return the `data` part of a config for the standard form of a dataset.
 
     Raises:
-      UserError: if there is no dataset of this name.
+      UserError: if there is no dataset with this name.
     """
     return ConfigDict(
         {
@@ -229,33 +241,33 @@ def default_config(name: str) -> ConfigDict:
             "protocol": "",  # whose splits and preprocessing; "" means the dataset's first
             "image_size": get_spec(name).image_size,
             "data_dir": "",  # "" means $OCGM_DATA_DIR, or ~/tensorflow_datasets
-            "manual_dir": "",  # the published files, or your pictures; "" means where downloads go
-            "sprites_path": "",  # dSprites npz, of sprite datasets; "" draws them from formulas
+            "manual_dir": "",  # directory of the published files or of your images; "" means that of downloads
+            "sprites_path": "",  # dSprites npz for datasets of sprites; "" draws sprites from formulas
             "num_examples": (),  # (train, validation, test); () means all
-            "on_the_fly": False,  # make scenes while training, endlessly; of generated datasets
+            "on_the_fly": False,  # generate new scenes while training; only for generated datasets
         }
     )
 
 
 def missing_error(spec: DatasetSpec, data_dir: str | os.PathLike, reason: str = "") -> UserError:
-    """Returns the error to raise when a dataset is not on disk and its files are not either.
+    """Return the error to raise when neither a dataset nor its files are on disk.
 
-    `reason` says which file was looked for where.
+    Args:
+      spec: the dataset's entry.
+      data_dir: where datasets are kept.
+      reason: which file was not found where.
     """
-    message = (
-        f"{spec.title} ('{spec.name}') is not at {os.path.join(data_dir, spec.name)}. "
-        f"To get it, {spec.how_to_get}"
-    )
+    message = f"{spec.title} ('{spec.name}') is not at {os.path.join(data_dir, spec.name)}"
+    message += f". To get it, {spec.how_to_get}" if spec.how_to_get else ""
     message += f" ({reason})" if reason else ""
     if spec.name != _FOLDER.name:
         message += (
-            f"; python -m ocgm.data prepare {spec.name} does or explains it, and reads files that "
-            "you have with --manual_dir=FOLDER"
+            f"; `ocgm data prepare {spec.name}` downloads it where that is possible, and reads files that "
+            "you have with --manual_dir=DIR"
         )
     if spec.stand_in:
-        stand_in = DATASETS[spec.stand_in]
         message += (
-            f". To run now on the synthetic stand-in, {stand_in.title}, add "
+            f". To run now on the synthetic stand-in, {get_spec(spec.stand_in).title}, add "
             f"--config.data.name={spec.stand_in}"
         )
     return DatasetMissingError(message)

@@ -1,9 +1,8 @@
-"""Finds a dataset on disk, or makes it there."""
+"""Datasets on disk: open them, and prepare those that are not there."""
 
 import contextlib
 import importlib
 import io
-import os
 import pathlib
 import shutil
 import sys
@@ -14,88 +13,57 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ocgm.data import registry
+from ocgm.datasets.builders.directories import data_dir, source_dir
 from ocgm.errors import UserError
-from ocgm.files import exclusive
+from ocgm.files import exclusive, write_errors
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import SceneBuilder
-    from ocgm.datasets.builders.from_files import FileBuilder
-
-
-def data_dir(data_config: ConfigDict) -> pathlib.Path:
-    """Returns where datasets are kept.
-
-    This is `data_config.data_dir`, or if that is empty the environment variable OCGM_DATA_DIR, or
-    if that is empty too ~/tensorflow_datasets.
-    """
-    chosen = data_config.data_dir or os.environ.get("OCGM_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(chosen).expanduser()
-
-
-def source_dir(data_config: ConfigDict) -> pathlib.Path:
-    """Returns where a published dataset's files are looked for: `manual_dir`, or where downloads go."""
-    if data_config.manual_dir:
-        return pathlib.Path(data_config.manual_dir).expanduser()
-    return data_dir(data_config) / "downloads" / data_config.name
 
 
 def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBuilder":
-    """Makes sure that a dataset is on disk.
+    """Return the builder of a dataset after making sure that the dataset is on disk.
 
-    Several processes may prepare the same dataset at once: one of them works, the others wait. A
+    Several processes may prepare the same dataset at once: one of them writes it, the others wait. A
     dataset appears under its name only when it is complete; what an interrupted attempt left is
-    removed by the next one.
+    removed by the next one. Nothing is downloaded.
 
     Args:
       data_config: the `data` part of a config.
-      skip_corrupt: leave damaged records of the published files out, and say how many.
+      skip_corrupt: leave out damaged records of the published files, and count them.
 
     Returns:
       The TFDS builder, ready to be read.
 
     Raises:
-      DatasetMissingError: if the dataset is not there, and its files are not either.
+      DatasetMissingError: if neither the dataset nor its files are on disk.
       UserError: for an unknown dataset or variant, if a file is damaged, or if the data directory
         cannot be written.
     """
     builder = open_builder(data_config, skip_corrupt=skip_corrupt)
     spec = registry.get_spec(data_config.name)
+    source = source_dir(data_config)
     if is_ready(builder):
         if data_config.manual_dir and not spec.generated:
-            builder.check_unchanged(source_dir(data_config))
+            builder.check_unchanged(source)
         return builder
-    if not spec.generated:
-        check_source(builder, data_config)
-    try:
-        _make(builder, source_dir(data_config))
-    except OSError as error:
-        raise UserError(
-            f"cannot write {builder.info.full_name} to {data_dir(data_config)}: {error}"
-        ) from error
+    if not spec.generated and (missing := builder.missing_source(source)):
+        raise registry.missing_error(spec, data_dir(data_config), missing)
+    with write_errors(f"{builder.info.full_name} to {data_dir(data_config)}"):
+        _write(builder, source)
     # A new builder: the old one has not read what TFDS writes last.
     return open_builder(data_config)
 
 
-def check_source(builder: "FileBuilder", data_config: ConfigDict) -> None:
-    """Checks that the files of a published dataset are where they are looked for.
-
-    Raises:
-      DatasetMissingError: if one is not there.
-    """
-    from ocgm.datasets.builders.from_files import SourceError
-
-    try:
-        builder.source_files(source_dir(data_config))
-    except SourceError as error:
-        spec = registry.get_spec(data_config.name)
-        raise registry.missing_error(spec, data_dir(data_config), str(error)) from error
-
-
 def open_builder(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBuilder":
-    """Returns the TFDS builder of a dataset, whether it is on disk or not.
+    """Return the TFDS builder of a dataset, whether it is on disk or not.
+
+    Args:
+      data_config: the `data` part of a config.
+      skip_corrupt: see `prepare`.
 
     Raises:
-      UserError: for an unknown dataset or a field without meaning for it.
+      UserError: for an unknown dataset, or a field that has no meaning for it.
     """
     spec = registry.get_spec(data_config.name)
     builder_class = importlib.import_module(spec.builder).Builder
@@ -107,27 +75,31 @@ def open_builder(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "Sce
 
 
 def is_ready(builder: "SceneBuilder") -> bool:
-    """Returns whether the dataset is on disk, whole."""
+    """Return whether a dataset is on disk and complete.
+
+    Raises:
+      UserError: if it is there but damaged.
+    """
     if not builder.data_path.exists():
         return False
     if not builder.info.splits:
-        raise UserError(f"{builder.data_path} is damaged: delete it and start again")
+        raise UserError(f"{builder.data_path} is damaged: delete it and prepare it again")
     return True
 
 
-def _make(builder: "SceneBuilder", source: pathlib.Path) -> None:
+def _write(builder: "SceneBuilder", source: pathlib.Path) -> None:
     import tensorflow_datasets as tfds
 
-    folder = pathlib.Path(builder.data_path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / ".lock"):
-        if builder.data_path.exists():  # Another process made it while this one waited.
+    directory = pathlib.Path(builder.data_path).parent
+    directory.mkdir(parents=True, exist_ok=True)
+    with exclusive(directory / ".lock"):
+        if builder.data_path.exists():  # Another process wrote it while this one waited.
             return
-        for leftover in folder.glob("incomplete.*"):  # Of a process that was killed.
+        for leftover in directory.glob("incomplete.*"):  # From a process that was killed.
             shutil.rmtree(leftover)
-        print(f"Making {builder.info.full_name} in {folder}, once", file=sys.stderr)
-        # TFDS speaks of downloads of unknown size and counts without a total; the builder shows a
-        # bar of its own.
+        print(f"Preparing {builder.info.full_name} in {directory}, once", file=sys.stderr)
+        # TFDS reports downloads of unknown size and counts without a total; the builder shows a
+        # progress bar of its own.
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(

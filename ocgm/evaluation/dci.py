@@ -11,13 +11,16 @@ quantitative evaluation of disentangled representations" (ICLR 2018), for the sc
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import chex
 import numpy as np
 
-from ocgm.datasets.builders.base import Factor
 from ocgm.errors import InputError, UserError
 from ocgm.models.base import Outputs
+
+if TYPE_CHECKING:  # With TFDS, which takes a second.
+    from ocgm.datasets.builders.base import Factor
 
 # Values [N] and kind, "class" or "number", by name.
 Factors = dict[str, tuple[np.ndarray, str]]
@@ -80,7 +83,7 @@ def match_objects(
     batch: Mapping[str, np.ndarray],
     codes: np.ndarray,
     log_masks: np.ndarray,
-    factors: Mapping[str, Factor],
+    factors: Mapping[str, "Factor"],
     min_pixels: int = 50,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return codes and factors of the objects that a slot is matched to, in all valid images of a batch.
@@ -110,7 +113,7 @@ def match_objects(
     return codes[image, slot], values
 
 
-def with_kinds(values: Mapping[str, np.ndarray], factors: Mapping[str, Factor]) -> Factors:
+def with_kinds(values: Mapping[str, np.ndarray], factors: Mapping[str, "Factor"]) -> Factors:
     """Pair values with their kinds, and turn vectors into numbers.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training curves, drawn as SVG that follows the page's colours."""
+"""Training curves, drawn as SVG that follows the page's colors."""
 
 import io
 import math
@@ -53,32 +53,33 @@ _PANELS = (
     ),
 )
 _GOAL_METRIC = "train/reconstruction_error_per_element"
-_LINE_STYLES = ("solid", "dashed")
+_LINE_STYLES = ("solid", "dashed", "dashdot")
 
-# Matplotlib knows no CSS variables, so it draws in these colours, which are replaced afterwards:
-# the curves then follow the page from light to dark.
+# Matplotlib cannot write CSS variables, so it draws in these colors, which are replaced afterwards:
+# the curves then follow the light or dark colors of the page.
 _CSS_COLORS = {
     "#010101": "currentColor",
     "#010102": "var(--grid)",
     "#010103": "var(--series-0)",
     "#010104": "var(--series-1)",
-    "#010105": "var(--goal)",
+    "#010105": "var(--series-2)",
+    "#010106": "var(--goal)",
 }
 _INK, _GRID, *_SERIES, _GOAL = _CSS_COLORS
 
 
 def curve_figures(metrics: Mapping[str, Series], goal: float | None, id_prefix: str) -> list[str]:
-    """Draws loss, reconstruction error, KL, beta, ARI-FG and mSC-FG over training steps.
+    """Draw loss, reconstruction error, KL, beta, ARI-FG and mSC-FG over training steps.
 
-    The page is to define the CSS variables `--grid`, `--series-0`, `--series-1` and `--goal`.
+    The page must define the CSS variables `--grid`, `--series-0`, `--series-1`, `--series-2` and `--goal`.
 
     Args:
       metrics: as `run_dir.read_metrics` returns them; panels without data are left out.
       goal: goal of the reconstruction error in nats an element, or None.
-      id_prefix: begins every id in the SVG; must differ between runs on one page.
+      id_prefix: prefix of every id in the SVG; must differ between the runs on one page.
 
     Returns:
-      HTML `figure` elements, each with inline SVG and a legend that tells the last values.
+      HTML `figure` elements, each with inline SVG and a legend with the last values.
 
     Raises:
       UserError: Matplotlib is not installed.
@@ -93,7 +94,7 @@ def curve_figures(metrics: Mapping[str, Series], goal: float | None, id_prefix: 
 
 
 def format_value(value: float | None) -> str:
-    """Text for a number: an int in full, a float to about 4 digits, a dash for None and not finite.
+    """Return the text of a number: an int in full, a float to about 4 digits, a dash for None and not finite.
 
     Args:
       value: any number, or None.
@@ -111,7 +112,7 @@ def format_value(value: float | None) -> str:
 def _curve_figure(
     panel: _Panel, series: Mapping[str, Series], goal: float | None, id_prefix: str
 ) -> str:
-    """A panel as an HTML figure, with a legend that tells the last values."""
+    """Return a panel as an HTML figure, with a legend that has the last values."""
     legend = [
         (
             f"--series-{i}",
@@ -119,7 +120,7 @@ def _curve_figure(
             f"{panel.metrics[name]}: {format_value(float(values[-1]))} at step {int(steps[-1]):,}",
         )
         for i, (style, (name, (steps, values))) in enumerate(
-            zip(_LINE_STYLES, series.items(), strict=False)
+            zip(_LINE_STYLES[: len(series)], series.items(), strict=True)
         )
     ]
     if goal is not None:
@@ -141,7 +142,7 @@ def _curve_figure(
 def _curve_svg(
     panel: _Panel, series: Mapping[str, Series], goal: float | None, id_prefix: str
 ) -> str:
-    """Draws a panel; `id_prefix` keeps its ids apart from those of other panels on the page."""
+    """Draw a panel as SVG; `id_prefix` makes its ids unique on the page."""
     try:
         import matplotlib
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about runs: it opens from disk and asks nothing of the network."""
+"""A self-contained HTML report about runs: it opens from disk and loads nothing from the network."""
 
 import base64
 import html
@@ -14,12 +14,12 @@ from ocgm.plots import curves, figures
 
 
 class Run(NamedTuple):
-    """A run whose training curves and configuration the page shows.
+    """A run whose training curves and config the page shows.
 
     Attributes:
       label: heading, e.g. "Quickstart run".
       metrics_path: its `metrics.jsonl`, see `run_dir.read_metrics`.
-      config: the resolved configuration as text.
+      config: the resolved config as text.
       reconstruction_goal: GECO's goal in nats an element, drawn as a line; None without a goal.
     """
 
@@ -39,12 +39,12 @@ class Picture(NamedTuple):
 
 _NOTES = """
 <dl class="notes">
-<dt>ARI-FG</dt><dd>adjusted Rand index over the pixels of objects: 1 is a perfect grouping, 0 what
-chance would give.</dd>
+<dt>ARI-FG</dt><dd>adjusted Rand index over the pixels of objects: 1 is a perfect grouping, 0 is
+chance level.</dd>
 <dt>mSC-FG</dt><dd>mean segmentation covering: the best overlap (intersection over union) of each
-object with a slot, from 0 to 1; spilling into the background lowers it.</dd>
-<dt>Attention and decoded masks</dt><dd>the masks that the encoder infers, and those that the
-decoder draws.</dd>
+object with a slot, from 0 to 1; pixels of the background in a slot lower it.</dd>
+<dt>Attention and decoded masks</dt><dd>the masks that the encoder infers, and the masks that the
+decoder outputs.</dd>
 <dt>Reconstruction error</dt><dd>negative log-likelihood in nats an element (a colour value of a
 pixel); lower is better.</dd>
 </dl>
@@ -53,10 +53,10 @@ pixel); lower is better.</dd>
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1f2328; --soft: #59636e;
   --line: #d1d9e0; --card: #f6f8fa; --grid: #d1d9e0; --series-0: #0072b2; --series-1: #b04a00;
-  --goal: #00734f; }
+  --series-2: #8a2b6b; --goal: #00734f; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171c; --ink: #e6e9ed; --soft: #a4adb8;
   --line: #3a424c; --card: #1d2229; --grid: #3a424c; --series-0: #6cbcf0; --series-1: #f5a35c;
-  --goal: #4fd0a3; } }
+  --series-2: #e58fc4; --goal: #4fd0a3; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -106,18 +106,18 @@ def write_report(
     runs: Sequence[Run],
     pictures: Sequence[Picture],
 ) -> None:
-    """Writes the page; it replaces an older one in one piece.
+    """Write the page atomically.
 
     Args:
-      path: the HTML file to write; missing folders are made.
+      path: the HTML file to write; missing directories are created.
       title: heading of the page.
-      introduction: a paragraph of plain text below it.
-      data_label: what the images are and how they came to be, as plain text.
-      summary_rows: the table of results, label -> {column: value}. Columns stand in the order of
-        their first use. A value is an int, a float (shown to about 4 digits), or a text; what is
-        missing, None or not finite is shown as a dash.
-      runs: curves and configurations, one section a run.
-      pictures: shown in their own size, in this order.
+      introduction: a paragraph of plain text below the heading.
+      data_label: what the images are and how they were generated, as plain text.
+      summary_rows: the table of results, label -> {column: value}, with columns in the order of their
+        first use. A value is an int, a float (shown to about 4 digits), or a text; missing values,
+        None and values that are not finite are shown as a dash.
+      runs: curves and configs, one section per run.
+      pictures: figures, shown at their own size in this order.
 
     Raises:
       UserError: a run's metrics file is missing, or Matplotlib is not installed.
@@ -135,7 +135,7 @@ def write_report(
     ]
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        # Has the browser refuse whatever might still ask the network for something.
+        # The browser refuses any request to the network.
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

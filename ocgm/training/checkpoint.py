@@ -29,7 +29,7 @@ class Restored:
     """A checkpoint that was read and verified.
 
     Attributes:
-      state: the state, or the part of it that was asked for, sharded as `restore` was given it.
+      state: the fields of the state that `restore` was given, with their shardings.
       step: the step of the checkpoint.
       problems: one line for each newer checkpoint that was skipped because it is damaged.
     """

@@ -1,6 +1,6 @@
 """Default configs of parts that are chosen by name, such as optimizers and objectives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -38,5 +38,5 @@ def named_config(
     return ml_collections.ConfigDict({"name": name, **fields})
 
 
-def _listed(names) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))

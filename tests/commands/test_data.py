@@ -1,4 +1,4 @@
-"""python -m ocgm.data, as a user calls it."""
+"""`ocgm data`, as a user calls it."""
 
 import io
 import pathlib
@@ -12,13 +12,12 @@ from download_server import running
 from helpers import Result, command
 from PIL import Image
 
-from ocgm.commands import datasets, preview
-from ocgm.data import DATASETS
+from ocgm.data import DATASETS, inventory
 from ocgm.datasets.apc.apc_dataset_builder import Builder as Apc
 from ocgm.datasets.builders import base
 from ocgm.datasets.builders.downloads import Download
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as tetrominoes
-from ocgm.plots import figures
+from ocgm.plots import contact_sheet, palette
 
 TINY = ("tetrominoes_synthetic", "--num_examples=64,8,8")
 
@@ -43,7 +42,7 @@ def damaged(prepared, tmp_path) -> pathlib.Path:
     return tmp_path / "tetrominoes_synthetic" / "default_n64_8_8" / "1.1.0"
 
 
-def assert_told(done: Result, *parts: str) -> None:
+def assert_error(done: Result, *parts: str) -> None:
     assert done.status == 1
     assert done.err.startswith("error: ") and len(done.err.splitlines()) == 1, done.err
     assert done.out == ""
@@ -70,7 +69,7 @@ def test_usage():
     done = command("data")
     assert done.status == 0
     for name in ("list", "prepare NAME", "preview NAME"):
-        assert f"python -m ocgm.data {name}" in done.out
+        assert f"ocgm data {name}" in done.out
 
 
 @pytest.mark.parametrize(
@@ -92,11 +91,11 @@ def test_usage():
             ("image_size=65", "stored at 64 pixels"),
         ),
         (["preview", TINY[0], "--split=val"], ("no split 'val'", "train, validation, test")),
-        (["preview", "shapestacks"], ("shapestacks/default/1", "ocgm.data prepare shapestacks")),
+        (["preview", "shapestacks"], ("shapestacks/default/1", "`ocgm data prepare shapestacks`")),
     ],
 )
 def test_mistakes(run, tmp_path, arguments, parts):
-    assert_told(run(*arguments), *parts)
+    assert_error(run(*arguments), *parts)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +108,7 @@ def test_list_of_nothing(run, tmp_path):
     assert [line.split()[0] for line in done.out.splitlines()[1:-2]] == list(DATASETS)
     assert row(done, "gqn")[0].split()[-6:] == ["64", "7", "no", "published", "files", "missing"]
     assert row(done, "gqn_synthetic")[0].split()[-5:] == [
-        *("7", "yes", "look-alike", "not", "prepared")
+        *("7", "yes", "synthetic", "not", "prepared")
     ]
     assert "generated" in row(done, "multi_dsprites")[0]
     assert list(tmp_path.iterdir()) == []
@@ -125,7 +124,7 @@ def test_list_of_what_is_there(prepared):
     assert details == [f"default_n64_8_8/1.1.0: train 64, validation 8, test 8, {size:.3g} kB"]
 
 
-def test_list_tells_skipped_records(run, damaged):
+def test_list_reports_skipped_records(run, damaged):
     (damaged / "metadata.json").write_text('{"skipped_records": 3}')
     line, details = row(run("list"), TINY[0])
     assert details[0].endswith("kB, 3 damaged records left out")
@@ -165,10 +164,10 @@ def test_list_of_unfinished_things(run, tmp_path):
     done = run("list")
     line, details = row(done, TINY[0])
     assert line.endswith("not prepared")
-    assert details == ["default: being made, or interrupted"]
+    assert details == ["default: in preparation, or interrupted"]
     line, details = row(done, "apc")
     assert line.endswith("files missing")
-    assert details[0] == "training.zip is half downloaded: 5 B"
+    assert details[0] == "training.zip is partly downloaded: 5 B"
     assert "scene-" in details[1]
     assert done.status == 0
 
@@ -192,7 +191,7 @@ def test_prepare_again(prepared):
     done = command("data", "prepare", *TINY, f"--data_dir={folder}")
     assert done.status == 0
     first, counts = done.out.splitlines()
-    assert "is there already: " in first
+    assert "is already prepared: " in first
     assert counts == before.out.splitlines()[1]
     assert done.err == ""
 
@@ -212,7 +211,7 @@ def test_interrupted(run, tmp_path, monkeypatch):
 
 def test_damaged_dataset(run, damaged):
     (damaged / "dataset_info.json").unlink()
-    assert_told(run("prepare", *TINY), str(damaged), "damaged", "delete it")
+    assert_error(run("prepare", *TINY), str(damaged), "damaged", "delete it")
 
 
 @pytest.mark.parametrize("flags", [["--nodownload"], ["--manual_dir={}"], []])
@@ -221,14 +220,14 @@ def test_files_that_are_missing(run, tmp_path, monkeypatch, flags):
         monkeypatch.setattr(Apc, "downloads", lambda _: ())
     folder = tmp_path / "mine" if "--manual_dir={}" in flags else tmp_path / "downloads" / "apc"
     done = run("prepare", "apc", *(flag.format(folder) for flag in flags))
-    assert_told(
+    assert_error(
         done,
         "APC 2016 (MIT-Princeton): ",
         f"{folder}/ENVIRONMENT/OBJECT/scene-NNNN",
         "To get it, download and unpack",
-        "--manual_dir=FOLDER",
+        "--manual_dir=DIR",
     )
-    assert "ocgm.data prepare" not in done.err  # That is what was called.
+    assert "ocgm data prepare" not in done.err  # That is the command that was run.
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -258,7 +257,7 @@ def test_download_and_prepare(run, tmp_path, monkeypatch, archive):
         download = Download(url=server.url.replace("file.bin", "training.zip"), unpack=True)
         monkeypatch.setattr(Apc, "downloads", lambda _: (download,))
         server.breaks = [len(archive) // 2]
-        assert_told(run("preview", "apc"), "prepare apc")
+        assert_error(run("preview", "apc"), "prepare apc")
         done = run("prepare", "apc")
         assert done.status == 1
         last = done.err.splitlines()[-1]
@@ -274,7 +273,7 @@ def test_download_and_prepare(run, tmp_path, monkeypatch, archive):
     assert "frame-000001" in lines[3] and "frame-000001" in lines[4]
     assert row(run("list"), "apc")[1][0].endswith("2 damaged records left out")
     again = run("prepare", "apc")
-    assert "is there already" in again.out and "2 damaged records" in again.out
+    assert "is already prepared" in again.out and "2 damaged records" in again.out
     output = tmp_path / "sheet.png"
     assert run("preview", "apc", f"--output={output}").status == 0
     assert Image.open(output).width > 200
@@ -288,29 +287,24 @@ def test_unpacked_files_that_were_deleted(run, tmp_path, monkeypatch, archive):
         Apc, "downloads", lambda _: (Download(url="http://x/training.zip", unpack=True),)
     )
     assert run("prepare", "apc", "--skip_corrupt").status == 0
-    shutil.rmtree(folder / "training")
+    shutil.rmtree(folder / "training" / "shelf")
     shutil.rmtree(tmp_path / "apc")
-    mark = folder / ".training.zip.unpacked"
-    assert_told(run("prepare", "apc"), f"to unpack training.zip once more, delete {mark}")
-    mark.unlink()
+    again = f"to unpack training.zip again, delete {folder / 'training'}"
+    assert_error(run("prepare", "apc"), again)
+    (folder / "training").rmdir()
     assert run("prepare", "apc", "--skip_corrupt").status == 0
 
 
-def test_unpacking_that_was_interrupted(run, tmp_path, monkeypatch, archive):
+def test_archive_that_is_not_unpacked(run, tmp_path, monkeypatch, archive):
     folder = tmp_path / "downloads" / "apc"
     folder.mkdir(parents=True)
-    (folder / "training.zip").write_bytes(archive)
-    with zipfile.ZipFile(folder / "training.zip") as content:
+    (folder / "more.zip").write_bytes(archive)  # Beside what is there already.
+    with zipfile.ZipFile(folder / "more.zip") as content:
         content.extractall(folder)
-    moving = tmp_path / "downloads" / ".apc.training.zip.moving"  # A scene that is not yet there.
-    last = pathlib.Path("training/shelf/duck/scene-0003")
-    shutil.copytree(folder / "training/shelf/duck/scene-0000", moving / last)
-    monkeypatch.setattr(
-        Apc, "downloads", lambda _: (Download(url="http://x/training.zip", unpack=True),)
-    )
-    assert "training.zip is half unpacked" in row(run("list"), "apc")[1]
+    downloads = (Download(url="http://x/more.zip", unpack=True),)
+    monkeypatch.setattr(Apc, "downloads", lambda _: downloads)
     assert run("prepare", "apc", "--skip_corrupt").status == 0
-    assert (folder / last).is_dir() and not moving.exists()
+    assert (folder / "more" / "training").is_dir()
 
 
 # ---- preview
@@ -339,14 +333,14 @@ def test_preview_without_preparing(see, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheets"]  # Nothing was prepared.
     builder = tetrominoes.Builder(data_dir=tmp_path)
     block = builder.block("test", 0)
-    top = preview._MARGIN + preview._TITLE_HEIGHT
+    top = contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT
     image = block["image"][0].repeat(3, 0).repeat(3, 1)
-    labels = figures.label_map(block["masks"][0]).repeat(3, 0).repeat(3, 1)
-    assert has(sheet, image, preview._MARGIN, top)
-    assert has(sheet, labels, preview._MARGIN + len(image) + preview._TILE_GAP, top)
+    labels = palette.label_map(block["masks"][0]).repeat(3, 0).repeat(3, 1)
+    assert has(sheet, image, contact_sheet._MARGIN, top)
+    assert has(sheet, labels, contact_sheet._MARGIN + len(image) + contact_sheet._TILE_GAP, top)
     # Below them a swatch of each object's label colour, and of its own colour.
-    caption = sheet[top + len(image) :, : preview._MARGIN + 2 * len(image)]
-    wanted = [*figures.mask_colors(3), *(block["factors"]["color"][0])]
+    caption = sheet[top + len(image) :, : contact_sheet._MARGIN + 2 * len(image)]
+    wanted = [*palette.mask_colors(3), *(block["factors"]["color"][0])]
     for color in wanted:
         assert (caption == color).all(-1).sum() >= 49
 
@@ -380,13 +374,13 @@ def record(side: int, factors: dict, **more) -> dict:
 def test_sheet_of_masks_of_another_side():
     masks = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((96, 96), np.uint8))
     one = record(128, {}, masks=masks, background_parts=np.uint8(3) * (masks == 0))
-    sheet = np.asarray(preview.contact_sheet([one], "title", {}))
-    top = preview._MARGIN + preview._TITLE_HEIGHT
+    sheet = np.asarray(contact_sheet.contact_sheet([one], "title", {}))
+    top = contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT
     small = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((64, 64), np.uint8))
-    left = preview._MARGIN + 128 + preview._TILE_GAP
-    assert has(sheet, figures.label_map(small), left, top)
-    parts = figures.label_map(np.uint8(3) * (small == 0))
-    assert has(sheet, parts, left + 128 + preview._TILE_GAP, top)
+    left = contact_sheet._MARGIN + 128 + contact_sheet._TILE_GAP
+    assert has(sheet, palette.label_map(small), left, top)
+    parts = palette.label_map(np.uint8(3) * (small == 0))
+    assert has(sheet, parts, left + 128 + contact_sheet._TILE_GAP, top)
 
 
 def test_sheet_without_masks():
@@ -394,10 +388,12 @@ def test_sheet_without_masks():
     one = record(64, {"camera": camera, "name": b"a long name " * 30})
     factors = {"camera": base.scene_factor("number", np.float32, 5)}
     factors["name"] = base.Factor(tfds.features.Text(), "scene", "class")
-    sheet = np.asarray(preview.contact_sheet([one] * 9, "title", factors))
+    sheet = np.asarray(contact_sheet.contact_sheet([one] * 9, "title", factors))
     assert sheet.shape[1] <= 1400
-    right = preview._MARGIN + 128
-    assert (sheet[preview._MARGIN + preview._TITLE_HEIGHT : 100, right : right + 60] == 255).all()
+    right = contact_sheet._MARGIN + 128
+    assert (
+        sheet[contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT : 100, right : right + 60] == 255
+    ).all()
 
 
 def test_factors_in_the_table():
@@ -407,8 +403,8 @@ def test_factors_in_the_table():
     factors |= {"color": code, "lamp": base.scene_factor("number", np.float32, 3)}
     factors |= {"place": base.object_factor("number", 3, np.float32, 2)}
     factors |= {"colors": base.object_factor("class", 3, np.uint8, 3)}
-    assert preview._in_table(factors) == ["color", "x", "sprite", "colors"]
+    assert contact_sheet._in_table(factors) == ["color", "x", "sprite", "colors"]
 
 
 def test_counts_in_words():
-    assert datasets._counts_text({"train": 60_000, "test": 320}) == "train 60,000, test 320"
+    assert inventory.counts_text({"train": 60_000, "test": 320}) == "train 60,000, test 320"

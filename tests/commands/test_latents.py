@@ -89,7 +89,7 @@ def test_slots_of_genesis_v2_decode_to_the_decoded_masks(trained):
 
 def test_monet_cannot_decode_latents_alone():
     monet = fresh("monet")
-    with pytest.raises(InputError, match="monet: the latents alone describe no scene"):
+    with pytest.raises(InputError, match="monet: the latents alone do not determine a scene"):
         jax.eval_shape(
             lambda: calls.decode_slots(monet.model, monet.variables, jnp.zeros((1, 3, 4)))
         )

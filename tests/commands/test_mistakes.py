@@ -190,7 +190,8 @@ def test_segment_without_pictures(reference_run, tmp_path):
     assert_told(command("segment", *flags), "name at least one image or directory of images")
     (tmp_path / "empty").mkdir()
     assert_told(
-        command("segment", *flags, tmp_path / "empty"), f"no images in folder {tmp_path / 'empty'}"
+        command("segment", *flags, tmp_path / "empty"),
+        f"no images in directory {tmp_path / 'empty'}",
     )
     assert_told(command("segment", *flags, tmp_path / "no.png"), "no such file")
     (tmp_path / "text.png").write_text("text")

@@ -1,5 +1,8 @@
 """The device prefetcher."""
 
+import pathlib
+import subprocess
+import sys
 import time
 
 import grain
@@ -67,9 +70,12 @@ def test_depth(sharding, depth):
     numbers = Numbers()
     prefetcher = DevicePrefetcher(numbers, sharding, depth)
     next(prefetcher)
-    wait_for(lambda: numbers.position == 1 + depth)
+    ahead = (
+        depth + 1 if depth else 0
+    )  # Those in the queue, and the one that waits for a place in it.
+    wait_for(lambda: numbers.position == 1 + ahead)
     time.sleep(0.02)
-    assert numbers.position == 1 + depth
+    assert numbers.position == 1 + ahead
     prefetcher.close()
 
 
@@ -79,7 +85,7 @@ def test_state_is_that_of_the_batches_handed_out(sharding):
     assert prefetcher.get_state() == {"position": 0}
     for step in range(1, 6):
         next(prefetcher)
-        wait_for(lambda step=step: numbers.position == step + 3)
+        wait_for(lambda step=step: numbers.position == step + 4)
         assert prefetcher.get_state() == {"position": step}
     prefetcher.close()
 
@@ -126,7 +132,7 @@ def test_waiting_is_counted(sharding):
 
 def test_no_wait_when_the_consumer_is_slower(sharding):
     numbers = Numbers(pause=0.1)
-    prefetcher = DevicePrefetcher(numbers, sharding, depth=2)
+    prefetcher = DevicePrefetcher(numbers, sharding)
     next(prefetcher)
     wait_for(lambda: numbers.position == 3)
     time.sleep(0.05)  # The last of them goes to the device.
@@ -160,5 +166,21 @@ def test_close(sharding):
     time.sleep(0.05)
     assert numbers.position == position
     prefetcher.close()
-    with pytest.raises(RuntimeError, match="shutdown"):
+    with pytest.raises(ValueError, match="closed iterator"):
         next(prefetcher)
+
+
+def test_exit_without_close():
+    program = f"""
+import sys
+import jax, numpy as np
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+from test_prefetch import DevicePrefetcher, Numbers
+mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+spec = jax.sharding.PartitionSpec("data")
+prefetcher = DevicePrefetcher(Numbers(pause=0.001), jax.sharding.NamedSharding(mesh, spec))
+print(len([next(prefetcher) for _ in range(20)]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr
+    assert "Exception ignored" not in done.stderr

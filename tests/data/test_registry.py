@@ -6,7 +6,19 @@ import sys
 import numpy as np
 import pytest
 
-from ocgm.data import DATASETS, data_dir, eval_batches, get_spec, prepare, storage, train_iterator
+import ocgm.datasets
+from ocgm.data import (
+    DATASETS,
+    data_dir,
+    eval_batches,
+    get_spec,
+    inventory,
+    prepare,
+    registry,
+    source_files,
+    storage,
+    train_iterator,
+)
 from ocgm.errors import DatasetMissingError, UserError
 
 
@@ -57,10 +69,85 @@ def test_builders(name, new_config, tmp_path):
         if field in features:
             assert features[field].np_dtype == np.uint8 and len(features[field].shape) == 2
     assert features["num_objects"].np_dtype == np.int32
-    if "masks" in features:
-        for factor in ("x", "color", "shape"):  # Row i - 1 belongs to label i.
-            if factor in features["factors"]:
-                assert features["factors"][factor].shape[0] == spec.max_objects
+    assert list(builder.factors) == list(features["factors"])
+    for factor in builder.factors.values():
+        assert factor.of in ("object", "scene") and factor.kind in ("class", "number")
+        if factor.of == "object":  # Row i - 1 belongs to label i.
+            assert factor.feature.shape[0] == spec.max_objects
+        else:
+            assert factor.scored
+
+
+_DOTS_BUILDER = """
+import numpy as np
+from etils import epath
+from ocgm.datasets.builders import base, from_files
+
+
+class Builder(from_files.FileBuilder):
+    \"\"\"White dots.\"\"\"
+
+    pkg_dir_path = epath.Path(__file__).parent  # TFDS looks for it inside the installed package.
+    HOMEPAGE = "https://example.org"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put dots.npy into the directory."
+    FACTORS = {"x": base.object_factor("number", 1, np.int32)}
+    IMAGE_SIZES = (8,)
+
+    def source_files(self, folder):
+        return from_files.required(folder, ["dots.npy"])
+
+    def splits(self, files):
+        columns = np.load(files[0])
+        return {split: self._records(part) for split, part in zip(self.SPLITS, np.split(columns, 3))}
+
+    def _records(self, columns):
+        for x in columns:
+            masks = np.zeros((8, 8), np.uint8)
+            masks[3, x] = 1
+            image = np.repeat(255 * masks[..., None], 3, -1)
+            yield {"image": image, "masks": masks, "num_objects": 1, "factors": {"x": [x]}}
+"""
+
+
+def test_adding_a_dataset(monkeypatch, new_config, tmp_path):
+    """An entry and a directory are enough; there need be no synthetic dataset, links or downloads."""
+    package = tmp_path / "packages" / "dots"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "dots_dataset_builder.py").write_text(_DOTS_BUILDER)
+    (package / "README.md").write_text("Dots.")
+    (package / "CITATIONS.bib").touch()
+    monkeypatch.setattr(ocgm.datasets, "__path__", [*ocgm.datasets.__path__, str(package.parent)])
+    spec = registry.DatasetSpec(
+        name="dots", title="Dots", image_size=8, num_slots=2, max_objects=1, how_to_get="ask Dot"
+    )
+    monkeypatch.setitem(registry.DATASETS, "dots", spec)
+    config = new_config(tmp_path, name="dots", variant="", image_size=8, num_examples=())
+
+    with pytest.raises(DatasetMissingError) as error:
+        prepare(config)
+    files = tmp_path / "downloads" / "dots"
+    assert str(error.value) == (
+        f"Dots ('dots') is not at {tmp_path / 'dots'}. To get it, ask Dot ({files / 'dots.npy'} not "
+        "found); `ocgm data prepare dots` downloads it where that is possible, and reads files that "
+        "you have with --manual_dir=DIR"
+    )
+    with pytest.raises(UserError, match="^Dots: .*dots.npy not found. To get it, ask Dot; if"):
+        source_files.fetch(storage.open_builder(config), config)
+
+    files.mkdir(parents=True)
+    np.save(files / "dots.npy", np.arange(6))
+    assert next(train_iterator(config, 2, seed=0))["image"].shape == (2, 8, 8, 3)
+    (batch,) = eval_batches(config, "test", 2, extra_fields=("factors",))
+    assert batch["factors"]["x"].tolist() == [[4], [5]]
+    entry = next(entry for entry in inventory.entries(tmp_path) if entry.spec is spec)
+    assert entry.state == "prepared" and entry.details[0].startswith("default/1.0.0: train 2,")
+
+
+def test_stand_ins_are_named_by_entries():
+    for spec in DATASETS.values():
+        assert spec.stand_in == "" or DATASETS[spec.stand_in].generated
+        assert not (spec.generated and spec.stand_in)
 
 
 def test_unknown_dataset():
@@ -96,7 +183,7 @@ def test_missing_dataset(new_config, tmp_path, name, source):
         assert str(tmp_path / name) in message
         assert source in message
         assert message.endswith(f"--config.data.name={name}_synthetic")
-        assert f"python -m ocgm.data prepare {name}" in message
+        assert f"`ocgm data prepare {name}`" in message
         assert "\n" not in message
 
 

@@ -1,4 +1,4 @@
-"""Pictures for tests of what reads picture files, and records by way of the disk."""
+"""Image files for tests of their readers, and records read from the disk."""
 
 import io
 
@@ -10,14 +10,14 @@ from ocgm.data import storage
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:
-    """The file of a picture."""
+    """Encode a picture."""
     buffer = io.BytesIO()
     picture.save(buffer, kind)
     return buffer.getvalue()
 
 
 def scenery(seed: int, width: int, height: int) -> Image.Image:
-    """An RGB picture of coarse and fine structure, another one for every seed."""
+    """Draw an RGB picture of coarse and fine structure."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
     pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), int)
@@ -25,6 +25,6 @@ def scenery(seed: int, width: int, height: int) -> Image.Image:
 
 
 def prepared(config: ConfigDict, **options: bool) -> dict[str, list[dict]]:
-    """The records of each split, by way of the disk."""
+    """Prepare a dataset and read the records of each split."""
     builder = storage.prepare(config, **options)
     return {split: list(builder.as_data_source(split)) for split in builder.info.splits}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from picture_files import prepared
 from PIL import Image
-from record_files import serialized, write_records
 
 from ocgm.data import eval_batches, get_spec, storage
+from ocgm.datasets.builders.tfrecord_writer import serialized, write_records
 from ocgm.errors import UserError
 
 FACTORS = ("x", "y", "z", "rotation", "pixel_coords", "size", "material", "shape", "color")

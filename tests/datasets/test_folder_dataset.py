@@ -265,8 +265,8 @@ def float_mask(folder):
         (cut_picture, "cannot read image .*b/01.jpg: .*truncated"),
         (text_picture, "cannot read image .*b/01.jpg"),
         (cut_mask, "cannot read mask .*masks/b/01.png"),
-        (small_mask, "masks/b/01.png has 20x20 pixels, but its picture .*01.jpg has 41x69"),
-        (smooth_mask, r"masks/b/01.png has \d+ labels or colours, and the most is 63; are its edg"),
+        (small_mask, "masks/b/01.png has 20x20 pixels, but its image .*01.jpg has 41x69"),
+        (smooth_mask, r"masks/b/01.png has \d+ labels or colours, more than 63; are its edges"),
         (float_mask, "masks/b/01.png has the mode LA; expected grey, a palette, or RGB colours"),
     ],
 )
@@ -283,15 +283,15 @@ def test_damaged_picture(masked, config, damage, message):
 def test_masks_of_some(masked, config):
     (masked / "masks" / "b" / "01.png").unlink()
     (masked / "masks" / "b" / "04.png").unlink()
-    message = "2 of the 30 pictures .* have no mask, such as b/01.jpg, b/04.JPEG, .*masks/b/01.png"
+    message = "2 of the 30 images .* have no mask, such as b/01.jpg, b/04.JPEG, .*masks/b/01.png"
     with pytest.raises(SourceError, match=message):
         storage.prepare(config(masked))
 
 
 def test_no_folder(config, tmp_path):
-    with pytest.raises(DatasetMissingError, match="manual_dir=FOLDER .there is no folder .*gone"):
+    with pytest.raises(DatasetMissingError, match="manual_dir=DIR .there is no folder .*gone"):
         storage.prepare(config(tmp_path / "gone"))
-    with pytest.raises(DatasetMissingError, match="name a folder of pictures with"):
+    with pytest.raises(DatasetMissingError, match="pass a directory of images, "):
         storage.prepare(config(variant="mine"))
 
 

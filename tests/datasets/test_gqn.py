@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from picture_files import encoded, prepared, scenery
 from PIL import Image
-from record_files import serialized, write_records
 
 from ocgm.data import storage
 from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.tfrecord_writer import serialized, write_records
 from ocgm.errors import DatasetMissingError
 
 # File -> number of its scenes.

@@ -113,10 +113,10 @@ def test_folders_and_files(tmp_path):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(ImageError, match="no such file or folder: .*gone.png"):
+    with pytest.raises(ImageError, match="no such file or directory: .*gone.png"):
         load_images([tmp_path / "gone.png"], 4)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no images in folder .*empty .looked for .bmp, .jpeg"):
+    with pytest.raises(ImageError, match="no images in directory .*empty .looked for .bmp, .jpeg"):
         load_images([tmp_path / "empty"], 4)
     with pytest.raises(ImageError, match="no image given"):
         load_images([], 4)

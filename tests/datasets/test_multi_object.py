@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from picture_files import prepared
-from record_files import serialized, write_records
 
 from ocgm.datasets.builders import base, multi_object, tfrecord
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.multi_object import Part
 from ocgm.datasets.builders.tfrecord import Field
+from ocgm.datasets.builders.tfrecord_writer import serialized, write_records
 from ocgm.datasets.clevr_with_masks import clevr_with_masks_dataset_builder as clevr
 from ocgm.datasets.multi_dsprites_deepmind import multi_dsprites_deepmind_dataset_builder as sprites
 from ocgm.datasets.objects_room import objects_room_dataset_builder as rooms

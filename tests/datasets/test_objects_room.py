@@ -5,10 +5,10 @@ import colorsys
 import numpy as np
 import pytest
 from picture_files import prepared
-from record_files import serialized, write_records
 
 from ocgm.data import get_spec, storage
 from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.tfrecord_writer import serialized, write_records
 from ocgm.datasets.objects_room import backgrounds
 from ocgm.errors import DatasetMissingError
 

@@ -11,11 +11,11 @@ import helpers
 import numpy as np
 import pytest
 from picture_files import prepared
-from record_files import framed, serialized, write_records
 
 from ocgm.data import eval_batches, get_spec, storage
-from ocgm.datasets.builders import from_files, multi_object, tfrecord
+from ocgm.datasets.builders import from_files, multi_object, record_stream, tfrecord
 from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.tfrecord_writer import framed, serialized, write_records
 from ocgm.errors import DatasetMissingError, UserError
 
 FILE = "tetrominoes_train.tfrecords"
@@ -42,7 +42,7 @@ def config(source, new_config, tmp_path):
 def pieces(fixtures):
     """The ten published records as serialized Examples."""
     path = fixtures / "tetrominoes_mini.tfrecords"
-    return list(tfrecord.read_records(path, compressed=True, on_corrupt=print))
+    return list(record_stream.read_records(path, compressed=True, on_corrupt=print))
 
 
 def joined(records: dict[str, list[dict]]) -> list[dict]:
@@ -307,7 +307,7 @@ def test_two_processes(config, source, pieces):
     config.num_examples = (900, 50, 50)
     results = [helpers.finish(process) for process in [start(config), start(config)]]
     assert [result.status for result in results] == [0, 0], results
-    assert sum("Making tetrominoes" in result.err for result in results) >= 1
+    assert sum("Preparing tetrominoes" in result.err for result in results) >= 1
     assert not leftovers(config.data_dir)
     records = prepared(config)
     assert [len(records[split]) for split in SPLITS] == [900, 50, 50]
@@ -322,7 +322,7 @@ def test_file_that_may_not_be_read(monkeypatch, config):
     monkeypatch.setattr(pathlib.Path, "open", refuse)
     path = pathlib.Path("source") / FILE
     with pytest.raises(SourceError, match=f"{FILE} cannot be read: Permission denied"):
-        next(tfrecord.read_records(path, compressed=True, on_corrupt=print))
+        next(record_stream.read_records(path, compressed=True, on_corrupt=print))
 
 
 def test_required_files(tmp_path):

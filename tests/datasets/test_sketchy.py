@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from picture_files import encoded, prepared, scenery
 from PIL import Image
-from record_files import serialized, write_records
 from tensorflow_datasets.proto import tf_example_generated_pb2
 
 from ocgm.data import storage
 from ocgm.datasets.builders.from_files import SourceError
+from ocgm.datasets.builders.tfrecord_writer import serialized, write_records
 from ocgm.errors import DatasetMissingError
 
 CAMERAS = ("pixels/basket_front_left", "pixels/basket_front_right")

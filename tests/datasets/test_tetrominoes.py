@@ -5,8 +5,8 @@ import pytest
 
 from ocgm.data import eval_batches, prepare
 from ocgm.datasets.builders import base, generated
+from ocgm.datasets.builders.record_stream import read_records as read_tfrecord
 from ocgm.datasets.builders.tfrecord import parse_example
-from ocgm.datasets.builders.tfrecord import read_records as read_tfrecord
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as builder_lib
 from ocgm.errors import UserError

@@ -7,12 +7,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from record_files import framed, serialized, write_records
 from tensorflow_datasets.proto import tf_example_generated_pb2 as tf_example_pb2
 
-from ocgm.datasets.builders import tfrecord
+from ocgm.datasets.builders import record_stream, tfrecord
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.tfrecord import Field
+from ocgm.datasets.builders.tfrecord_writer import framed, serialized, write_records
 
 
 def fail(error: SourceError) -> None:
@@ -20,7 +20,7 @@ def fail(error: SourceError) -> None:
 
 
 def read(path: pathlib.Path, compressed: bool = True, on_corrupt=fail) -> list[bytes | None]:
-    return list(tfrecord.read_records(path, compressed=compressed, on_corrupt=on_corrupt))
+    return list(record_stream.read_records(path, compressed=compressed, on_corrupt=on_corrupt))
 
 
 def read_on(path: pathlib.Path, compressed: bool = True) -> tuple[list[bytes | None], list[str]]:
@@ -109,7 +109,7 @@ def test_lists_that_are_not_packed():
     assert_same(tfrecord.parse_example(record), {"f": np.array([7, 5])})
     # Two lists of one kind, two of different kinds, no list at all.
     for feature in (b"\x0a\x03\x0a\x01a" * 2, b"\x0a\x03\x0a\x01a\x1a\x02\x08\x07"):
-        with pytest.raises(ValueError, match="not one list"):
+        with pytest.raises(ValueError, match="not a single list"):
             tfrecord.parse_example(example(feature))
     for feature in (b"\x22\x02\x08\x07", b"\x08\x07"):
         with pytest.raises(ValueError, match="a feature is no"):
@@ -189,7 +189,7 @@ def test_memory(tmp_path):
     part = gzip.compress(framed(bytes(4_000_000)) * 10)
     (tmp_path / "f").write_bytes(part * 10)
     tracemalloc.start()
-    records = tfrecord.read_records(tmp_path / "f", compressed=True, on_corrupt=fail)
+    records = record_stream.read_records(tmp_path / "f", compressed=True, on_corrupt=fail)
     assert sum(len(record) for record in records) == 400_000_000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -198,7 +198,7 @@ def test_memory(tmp_path):
 
 def test_progress_bar(fixtures, capsys):
     path = fixtures / "tetrominoes_mini.tfrecords"
-    records = tfrecord.read_records(path, compressed=True, on_corrupt=fail, label="Pieces")
+    records = record_stream.read_records(path, compressed=True, on_corrupt=fail, label="Pieces")
     assert len(list(records)) == 10
     shown = capsys.readouterr().err
     assert "Pieces: 100%" in shown

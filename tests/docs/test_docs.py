@@ -10,8 +10,8 @@ import ml_collections
 import pytest
 
 import ocgm
-from ocgm import __main__ as main
 from ocgm import experiment
+from ocgm.commands import dispatcher as main
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(

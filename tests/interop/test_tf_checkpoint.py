@@ -153,7 +153,7 @@ def assert_refused(index: pathlib.Path, message: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "compression", "message"),
     [
-        (b"", b"", 1, "is compressed, which is not read here; save the checkpoint again"),
+        (b"", b"", 1, "is compressed, which is not supported; save the checkpoint again"),
         (GLOBAL_STEP, b"\x08\x08\x12\x00(\x085g", 0, "'global_step' is of TensorFlow's type 8"),
         (GLOBAL_STEP, b"\x08\x09\x3a\x00(\x085g", 0, "'global_step' is in slices"),
         (HEADER, b"\x08\x01\x10\x01", 0, "not the index of a little-endian checkpoint"),

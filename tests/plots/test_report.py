@@ -264,3 +264,11 @@ def test_a_goal_or_beta_of_zero_and_a_single_point_can_be_drawn() -> None:
     error, beta = curves.curve_figures(metrics, goal=0.0, id_prefix="")
     assert "goal: 0.000" in error
     assert "beta: 0.5000 at step 1" in beta
+
+
+def test_three_kinds_of_masks_have_three_curves() -> None:
+    names = ("eval/ari_fg", "eval/ari_fg_attention", "eval/ari_fg_decoded")
+    series = (np.array([0.0, 10.0]), np.array([0.1, 0.8]))
+    (figure,) = curves.curve_figures(dict.fromkeys(names, series), None, "run-")
+    for i, name in enumerate(names):
+        assert f"var(--series-{i})" in figure and f'id="run-4-{name}"' in figure

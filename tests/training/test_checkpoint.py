@@ -99,7 +99,7 @@ def weights_only() -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def test_a_part_of_the_state(workdir):
-    """Only the fields that are asked for are read: a checkpoint whose other fields do not fit is used."""
+    """Only these fields are read and verified."""
     with CheckpointStore(workdir) as store:
         restored = store.restore(weights_only())
     assert restored.step == 5

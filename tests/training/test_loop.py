@@ -1,4 +1,4 @@
-"""Runs that stop, in every way, go on as if they had not stopped; runs that fail say so."""
+"""Runs that stop, in every way, resume as if they had not stopped; runs that fail raise a clear error."""
 
 import random
 import shutil
@@ -100,7 +100,7 @@ def test_killed_at_any_moment(tiny_config, reference, tmp_path):
     assert_same(saved(tmp_path / "run"), reference)
 
 
-def test_asked_to_stop(tiny_config, reference, tmp_path, capsys):
+def test_stopped_by_a_signal(tiny_config, reference, tmp_path, capsys):
     """SIGTERM, the same command again and Ctrl-C, and again to the end."""
     step = 0
     for name, status in (("SIGTERM", 143), ("SIGINT", 130)):
@@ -167,12 +167,12 @@ def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
     )
     assert str(tmp_path / "failed_state") in message
     assert "learning_rate" in message and "clip_norm" in message
-    failed, sound = saved_failure(tmp_path), saved(tmp_path)
-    assert failed.pop(".failed") == 1 and sound.pop(".failed") == 0
+    failed, intact = saved_failure(tmp_path), saved(tmp_path)
+    assert failed.pop(".failed") == 1 and intact.pop(".failed") == 0
     assert np.isnan(failed.pop(".params['embedding_gate']"))
-    assert sound.pop("process_0-of-1.json") == {"next_index": 3}
-    assert np.isfinite(sound.pop(".params['embedding_gate']"))
-    assert_same(failed, sound)
+    assert intact.pop("process_0-of-1.json") == {"next_index": 3}
+    assert np.isfinite(intact.pop(".params['embedding_gate']"))
+    assert_same(failed, intact)
 
 
 def test_held_out_images_are_counted_before_training(tiny_config, tmp_path):
@@ -208,7 +208,7 @@ def test_time_limit(tiny_config, tmp_path):
 
 
 def test_curriculum(tiny_config, tmp_path):
-    """Options of the model's call change at their steps, and a run that stops between goes on bit-exactly."""
+    """Options of the model's call change at their steps, and a run that stops between resumes bit-exactly."""
     changes = {"num_train_steps": 4, "log_every_steps": 1, "evaluation__every_steps": 4}
     plain = tiny_config(**changes)
     config = tiny_config(**changes, curriculum=((0, "num_slots", 2), (2, "num_slots", 4)))

@@ -95,10 +95,9 @@ def test_muon_on_meshes(tiny_config, tmp_path):
 PROGRAM = """
 import sys
 import jax
-from ocgm import main as command
-from ocgm.commands import cli
+from ocgm.__main__ import main
 jax.distributed.initialize("localhost:{port}", 2, {rank})
-cli.run(command.main)
+main(["ocgm", "train", *sys.argv[1:]])
 """
 
 

@@ -38,7 +38,7 @@ class Builder(from_files.FileBuilder):
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
-        return (Download(url=_ARCHIVE, size=130 * 10**9, unpack=True),)
+        return (Download(url=_ARCHIVE, unpack=True),)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """Return the folders of the scenes, in the order of their paths."""

@@ -1,19 +1,17 @@
-"""What the TFDS builders of all datasets share: their configs, the record, and writing it."""
+"""Base class of the TFDS builders of all datasets: configs, records and factors, and writing them."""
 
 import dataclasses
-import errno
 import itertools
-import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
 from ml_collections import ConfigDict
 
 from ocgm.datasets.builders.serialization import Serializer
+from ocgm.datasets.builders.shards import write_shards
 from ocgm.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -21,9 +19,6 @@ SPLITS = ("train", "validation", "test")
 # One record, or N records as one dict of arrays [N, ...]; `factors` is a dict of its own.
 Record = dict[str, Any]
 Records = dict[str, Any]
-
-# A shard is closed when it holds this many bytes: few files, none too large to copy.
-_SHARD_BYTES = 256 * 2**20
 
 
 # ---- configs
@@ -34,10 +29,10 @@ class SceneConfig(tfds.core.BuilderConfig):
     """One form of a dataset.
 
     Attributes:
-      variant: which of the scenes.
-      protocol: whose splits and preprocessing.
-      image_size: side of the stored image in pixels; 0 where it is always the native one.
-      num_examples: most records of train, validation and test; () for all there are.
+      variant: name of a kind of scenes.
+      protocol: name of the paper whose splits and preprocessing are used.
+      image_size: side of the stored image in pixels; 0 if it is always the native one.
+      num_examples: largest numbers of train, validation and test records; () for all.
       sprites_path: dSprites npz file with the real sprites; '' draws them from formulas.
     """
 
@@ -53,15 +48,15 @@ class SceneConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-    """A quantity that is known of the objects of a scene or of the scene as a whole.
+    """A known property of the objects of a scene, or of the scene as a whole.
 
     Attributes:
-      feature: its form in a record; of objects [N, ...], with zeros behind the last object.
-      of: what it describes; row i of a factor of objects is the object with label i + 1.
-      kind: "class" if values are equal or different only, as a code, an index or one of few colours;
-        "number" if their order and distance have a meaning.
-      scored: whether disentanglement is measured by it. Not so for indices, flags, and factors that follow from
-        others.
+      feature: its form in a record: for objects [N, ...], with zeros behind the last object.
+      of: "object" if row i describes the object with label i + 1, otherwise "scene".
+      kind: "class" for codes, indices and colours of a small palette, which can only be equal or
+        different; "number" if order and distance have a meaning.
+      scored: whether measures of disentanglement use it; False for indices, flags, and factors that follow
+        from others.
     """
 
     feature: tfds.features.FeatureConnector
@@ -89,7 +84,7 @@ def scene_factor(kind: Literal["class", "number"], dtype: type, *shape: int) -> 
 
 
 def _bytes(*shape: int) -> tfds.features.Tensor:
-    """An image or label map: uint8, left to ArrayRecord to compress."""
+    """Return the feature of an image or label map: uint8, compressed by ArrayRecord alone."""
     return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
 
 
@@ -101,14 +96,14 @@ def record_features(
     mask_size: int | None = None,
     background_parts: bool = False,
 ) -> tfds.features.FeaturesDict:
-    """The record of docs/design.md for square images.
+    """Return the form of a record with a square image, as docs/design.md describes it.
 
     Args:
       image_size: side of the image in pixels.
-      factors: what is known of the scene and its objects.
+      factors: factors of the scene and its objects, by name.
       masks: whether there are true masks.
-      mask_size: their side in pixels, if it is not that of the image.
-      background_parts: whether the background is told apart in sky, floor and walls.
+      mask_size: side of the masks in pixels, if it is not that of the image.
+      background_parts: whether there is a label map of the background's sky, floor and walls.
     """
     features: dict[str, Any] = {
         "image": _bytes(image_size, image_size, 3),
@@ -127,16 +122,17 @@ def record_features(
 
 
 class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes records; a subclass says what they are.
+    """Writes records; a subclass defines them.
 
     Attributes:
       HOMEPAGE: address where the dataset is described.
       VARIANTS: descriptions by name; the first is the default.
-      FACTORS: what is known of the scene and its objects, by name, if it is the same for all configs.
-      PROTOCOLS: whose splits and preprocessing can be had; the first is the default. () where there is one only.
+      FACTORS: factors of the scene and its objects, by name, if they are the same for all configs.
+      PROTOCOLS: papers whose splits and preprocessing are available; the first is the default. () if there is only
+        one protocol.
       IMAGE_SIZES: sides to which images can be resized while they are written; the first is that of
-        the standard configs. () where images are stored at their native side.
-      SPLITS: names of the splits; `num_examples` is of the first three, and the third's number of all further ones.
+        the standard configs. () if images are stored at their native side.
+      SPLITS: names of the splits; `num_examples` holds for the first three, its last number also for further ones.
       USES_SPRITES: whether `sprites_path` has a meaning.
     """
 
@@ -165,13 +161,13 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @classmethod
     def config_for(cls, data_config: ConfigDict) -> str | SceneConfig:
-        """Returns the builder's config for the `data` part of a config.
+        """Return the builder's config for the `data` part of a config.
 
-        Whatever differs from the standard form of a variant gives a config of another name, so that
-        it is stored apart and nobody takes it for the standard one.
+        A form that differs from the standard one of its variant gets a config of another name, so that
+        it is stored elsewhere and not taken for the standard one.
 
         Raises:
-          UserError: if a field has a value that has no meaning here.
+          UserError: if a field has a value that has no meaning for this dataset.
         """
         name = data_config.name
         variant = cls._variant(data_config)
@@ -204,7 +200,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @classmethod
     def _variant(cls, data_config: ConfigDict) -> str:
-        """Which of the scenes: what is asked for, of those that there are."""
+        """Return the variant that a config names, or the default one."""
         variant = data_config.variant or next(iter(cls.VARIANTS))
         if variant not in cls.VARIANTS:
             raise UserError(
@@ -214,7 +210,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @classmethod
     def _stored_size(cls, data_config: ConfigDict) -> int:
-        """Side of the stored image: what is asked for, of those that there are."""
+        """Return the side of the stored image in a config, if the dataset has it."""
         if not cls.IMAGE_SIZES:
             return 0
         if data_config.image_size not in cls.IMAGE_SIZES:
@@ -239,7 +235,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         num_examples: tuple[int, ...],
         sprites_path: str,
     ) -> dict[str, str]:
-        """Returns short names and descriptions of what differs from a variant's standard form."""
+        """Return short names and descriptions of the differences from a variant's standard form."""
         changes = {}
         if protocol != next(iter(cls.PROTOCOLS), ""):
             changes[protocol] = f"protocol of {protocol}"
@@ -252,7 +248,7 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return changes
 
     def _factors(self) -> dict[str, Factor]:
-        """Return what is known of the scene and its objects, by name."""
+        """Return the factors of the scene and its objects, by name."""
         return dict(self.FACTORS)
 
     @property
@@ -262,23 +258,23 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @property
     def image_size(self) -> int:
-        """Side of the stored image in pixels, of datasets that have several."""
+        """Side of the stored image in pixels, for datasets that have several."""
         return self.builder_config.image_size or self.IMAGE_SIZES[0]
 
     @property
     def protocol(self) -> str:
-        """Whose splits and preprocessing, of datasets that have several."""
+        """Paper whose splits and preprocessing are used, for datasets that have several."""
         return self.builder_config.protocol or self.PROTOCOLS[0]
 
     def most(self, split: str) -> int | None:
-        """Largest number of records that a split may have; None for as many as there are."""
+        """Return the largest number of records of a split; None for all that there are."""
         sizes = self.builder_config.num_examples
         return sizes[min(self.SPLITS.index(split), 2)] if sizes else None
 
     # -- writing
 
     def _features(self) -> tfds.features.FeaturesDict:
-        """Return the features of a record."""
+        """Return the form of a record."""
         return record_features(self.image_size, self.factors)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -286,14 +282,14 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=self._features(),
             homepage=self.HOMEPAGE,
             metadata=tfds.core.MetadataDict(),
-            # Keeps the order, so that the first n test images are the same for all.
+            # Keeps the order, so that the first n test images are always the same.
             disable_shuffling=True,
         )
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
-        # TFDS' own writer keeps up to 1 GB in memory, then needs TensorFlow, and sorts what was
-        # written in memory once more. Here a record goes to its file as soon as it is made.
-        del download_config  # Its options are about TFDS' own writer.
+        # TFDS' own writer keeps up to 1 GB in memory, then needs TensorFlow, and sorts the records
+        # in memory again. Here a record is written to its file as soon as it is made.
+        del download_config  # Options of TFDS' own writer.
         splits = [
             self._write(split, examples)
             for split, examples in self._split_generators(dl_manager).items()
@@ -303,70 +299,26 @@ class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _write(self, split: str, examples: Iterator[tuple[Any, Record]]) -> tfds.core.SplitInfo:
         serialize = Serializer(self.info.features)
         template = self._get_filename_template(split_name=split)
-        parts: list[pathlib.Path] = []
-        lengths: list[int] = []
-        num_bytes, shard = 0, None
-        try:
-            for _, record in examples:
-                if shard is None or shard.num_bytes > _SHARD_BYTES:
-                    shard = _close(shard)
-                    parts.append(pathlib.Path(self.data_dir) / f"{split}.part{len(parts)}")
-                    lengths.append(0)
-                    shard = _Shard(parts[-1])
-                data = serialize(record)
-                shard.write(data)
-                lengths[-1] += 1
-                num_bytes += len(data)
-        finally:
-            _close(shard)
-        if not parts:
+        data = (serialize(record) for _, record in examples)
+        shards = write_shards(data, pathlib.Path(self.data_dir) / split)
+        if not shards:
             raise UserError(f"{self.info.full_name}: there is no record for its split '{split}'")
-        for i, part in enumerate(parts):
-            part.rename(template.sharded_filepath(shard_index=i, num_shards=len(parts)))
+        for i, shard in enumerate(shards):
+            shard.path.rename(template.sharded_filepath(shard_index=i, num_shards=len(shards)))
         return tfds.core.SplitInfo(
-            name=split, shard_lengths=lengths, num_bytes=num_bytes, filename_template=template
+            name=split,
+            shard_lengths=[shard.num_records for shard in shards],
+            num_bytes=sum(shard.num_bytes for shard in shards),
+            filename_template=template,
         )
 
 
-class _Shard:
-    """An ArrayRecord file that is being written; errors are `OSError`s."""
-
-    def __init__(self, path: pathlib.Path):
-        self._path = path
-        # Compressed less than by default: a quarter faster to make, and at most an eighth larger.
-        options = "group_size:1,zstd:1"
-        self._writer = array_record_module.ArrayRecordWriter(os.fspath(path), options)
-        self.num_bytes = 0
-
-    def write(self, data: bytes) -> None:
-        self._call(self._writer.write, data)
-        self.num_bytes += len(data)
-
-    def close(self) -> None:
-        self._call(self._writer.close)
-
-    def _call(self, function: Any, *args: bytes) -> None:
-        try:
-            function(*args)
-        except RuntimeError as error:  # All that ArrayRecord raises, with the reason as text.
-            code = next((c for c in _DISK_ERRORS if os.strerror(c) in str(error)), errno.EIO)
-            raise OSError(code, os.strerror(code), os.fspath(self._path)) from error
-
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENOENT)
-
-
-def _close(shard: _Shard | None) -> None:
-    if shard is not None:
-        shard.close()
-
-
 def rows(records: Records) -> Iterator[Record]:
-    """Yields the single records of a dict of arrays [N, ...]."""
+    """Yield the single records of a dict of arrays [N, ...]."""
     for row in range(len(records["image"])):
         yield tfds.core.utils.map_nested(lambda array, r=row: array[r], records)
 
 
 def first(records: Iterator[Record], count: int | None) -> Iterator[tuple[int, Record]]:
-    """Numbers the first `count` records, or all of them."""
+    """Yield the first `count` records, or all of them, with their numbers."""
     return enumerate(itertools.islice(records, count))

@@ -1,4 +1,4 @@
-"""What the builders of published datasets share: they read files that the user has."""
+"""Base class of the builders of published datasets, which read files."""
 
 import abc
 import pathlib
@@ -22,11 +22,11 @@ class FileBuilder(base.SceneBuilder, skip_registration=True):
     A subclass sets `MANUAL_DOWNLOAD_INSTRUCTIONS`, TFDS' text on where the files come from.
 
     Args:
-      skip_corrupt: leave damaged records out and count them in `skipped`; else they are errors.
+      skip_corrupt: leave out damaged records and count them in `skipped`; otherwise they are errors.
 
     Attributes:
-      skipped: damaged records that were left out, each named by file and index; they are also in
-        the dataset's metadata: their number `skipped_records`, and `first_skipped`.
+      skipped: damaged records that were left out, each named by file and index; the dataset's
+        metadata holds their number, `skipped_records`, and `first_skipped`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
@@ -37,42 +37,50 @@ class FileBuilder(base.SceneBuilder, skip_registration=True):
         super().__init__(**kwargs)
 
     def downloads(self) -> tuple[Download, ...]:
-        """Returns what can be downloaded for this config; () if it must be got by hand."""
+        """Return the downloads for this config; () if files must be downloaded by hand."""
         return ()
 
     @abc.abstractmethod
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Returns the files, or folders, below `folder` that this config needs.
+        """Return the files, or directories, below `folder` that this config needs.
 
         Raises:
-          SourceError: if one is not there; the message says which and where it should be.
+          SourceError: if one is missing; the message names it and the place where it belongs.
         """
+
+    def missing_source(self, folder: pathlib.Path) -> str:
+        """Return what is missing of the source files in `folder`; '' if they are all there."""
+        try:
+            self.source_files(folder)
+        except SourceError as error:
+            return str(error)
+        return ""
 
     @abc.abstractmethod
     def splits(self, files: list[pathlib.Path]) -> dict[str, Iterator[base.Record]]:
-        """Returns the records of each split, to be read one split after the other, in this order.
+        """Return the records of each split, to be read one split after the other, in this order.
 
         Args:
-          files: what `source_files` returned.
+          files: the result of `source_files`.
         """
 
     def check_unchanged(self, folder: pathlib.Path) -> None:
-        """Checks, if the dataset is on disk and its files are named again, that they are the same.
+        """Check that the files of a dataset that is on disk are those that it was prepared from.
 
-        Published files do not change, so nothing is done unless a subclass knows better.
+        Published files do not change, so this checks nothing unless a subclass overrides it.
 
         Args:
-          folder: where the files are.
+          folder: directory of the files.
 
         Raises:
-          SourceError: if they are not what the dataset was made of.
+          SourceError: if the files have changed.
         """
 
     def on_corrupt(self, error: SourceError) -> None:
-        """Notes a damaged record that is left out.
+        """Count a damaged record that is left out.
 
         Raises:
-          SourceError: `error`, unless damaged records are to be skipped.
+          SourceError: `error`, unless damaged records are skipped.
         """
         if not self._skip_corrupt:
             raise error
@@ -94,10 +102,10 @@ class FileBuilder(base.SceneBuilder, skip_registration=True):
 
 
 def required(folder: pathlib.Path, names: Iterable[str]) -> list[pathlib.Path]:
-    """Returns the paths of files in a folder.
+    """Return the paths of files in a directory.
 
     Raises:
-      SourceError: if some are not there; it names them all.
+      SourceError: if some are missing; the message names all of them.
     """
     paths = [folder / name for name in names]
     if missing := [str(path) for path in paths if not path.is_file()]:

@@ -1,4 +1,4 @@
-"""What the builders of generated datasets share: random numbers, and records in blocks."""
+"""Base class of the builders of generated datasets: random numbers, and records in blocks."""
 
 import abc
 import dataclasses
@@ -20,14 +20,14 @@ _SEED = 0
 
 
 def block_generator(split: int, block: int) -> np.random.Generator:
-    """Returns the random generator of one block of records.
+    """Return the random generator of one block of records.
 
-    A block is always drawn whole, so that a record depends on its split and index alone and not on
-    how many are asked for.
+    A block is always drawn whole, so that a record depends on its split and index alone, and not on
+    the number of records.
 
     Args:
       split: position of the split in the builder's `SPLITS`.
-      block: number of the block, from 0 on.
+      block: number of the block, from 0.
     """
     return np.random.default_rng([_SEED, split, block])
 
@@ -35,8 +35,8 @@ def block_generator(split: int, block: int) -> np.random.Generator:
 def uniform_integers(
     rng: np.random.Generator, bound: int | np.ndarray, size: int | tuple[int, ...]
 ) -> np.ndarray:
-    """Returns int32 of shape `size`, uniform over 0 to bound - 1; `bound` is broadcast."""
-    # Not `rng.integers`: NumPy may change how it turns bits into integers, and with it the dataset.
+    """Return int32 of shape `size`, uniform over 0 to bound - 1; `bound` is broadcast."""
+    # Not `rng.integers`: NumPy may change how it converts bits to integers, and with it the dataset.
     return (rng.random(size) * bound).astype(np.int32)
 
 
@@ -44,7 +44,7 @@ def uniform_integers(
 
 
 class SceneArrays:
-    """Mixed into a dataclass whose fields are arrays [N, ...] of N scenes: some of them by index, slice or mask."""
+    """Mixin of dataclasses whose fields are arrays [N, ...] of N scenes: `scenes[rows]` selects some of them."""
 
     def __len__(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
@@ -60,12 +60,12 @@ class SceneArrays:
 
 
 class GeneratedBuilder(base.SceneBuilder, skip_registration=True):
-    """Writes records that are made on the spot, in blocks; a subclass makes a block.
+    """Writes records that are generated in blocks; a subclass generates a block.
 
     Attributes:
-      SIZES: standard number of train, validation and test records.
-      BLOCK: records made at once: few, so that their arrays stay in the processor's cache.
-      ENDLESS: whether there are as many records as one likes; else `SIZES` is the most.
+      SIZES: standard numbers of train, validation and test records.
+      BLOCK: records generated at once: few, so that their arrays stay in the processor's cache.
+      ENDLESS: whether the number of records has no bound; otherwise `SIZES` is the bound.
     """
 
     SIZES: ClassVar[tuple[int, int, int]]
@@ -74,10 +74,16 @@ class GeneratedBuilder(base.SceneBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def block(self, split: str, index: int) -> base.Records:
-        """Returns records `index * BLOCK` to `(index + 1) * BLOCK - 1` of a split."""
+        """Return records `index * BLOCK` to `(index + 1) * BLOCK - 1` of a split."""
+
+    def generate(self, split: str) -> Iterator[base.Record]:
+        """Yield the records of a split, generating them block by block."""
+        blocks = (self.block(split, index) for index in itertools.count())
+        records = itertools.chain.from_iterable(map(base.rows, blocks))
+        return itertools.islice(records, self.most(split))
 
     def rng(self, split: str, index: int) -> np.random.Generator:
-        """Returns the random generator of a block."""
+        """Return the random generator of a block."""
         return block_generator(self.SPLITS.index(split), index)
 
     @classmethod
@@ -88,7 +94,7 @@ class GeneratedBuilder(base.SceneBuilder, skip_registration=True):
         return () if sizes == cls.SIZES else sizes
 
     def most(self, split: str) -> int:
-        """Number of records of a split."""
+        """Return the number of records of a split."""
         return super().most(split) or self.SIZES[min(self.SPLITS.index(split), 2)]
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
@@ -96,8 +102,5 @@ class GeneratedBuilder(base.SceneBuilder, skip_registration=True):
         return {split: self._generate_examples(split) for split in self.SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        count = self.most(split)
-        blocks = (self.block(split, index) for index in itertools.count())
-        records = itertools.chain.from_iterable(map(base.rows, blocks))
-        label = f"{self.info.full_name} {split}"
-        return progress(base.first(records, count), count, label)
+        records = enumerate(self.generate(split))
+        return progress(records, self.most(split), f"{self.info.full_name} {split}")

@@ -1,4 +1,4 @@
-"""Pictures of the user: any size and mode in, square RGB out."""
+"""Images of the user: read at any size and mode, returned as square RGB."""
 
 import dataclasses
 import os
@@ -12,20 +12,20 @@ from ocgm.errors import ImageError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
-# All that Pillow's decoders raise for damaged files.
+# Every error that Pillow's decoders raise for damaged files.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """Where a picture came from.
+    """Description of an image file.
 
     Attributes:
       path: the file.
       width: width in pixels, upright.
       height: height in pixels, upright.
       mode: Pillow's name of the pixel format, such as 'RGBA'.
-      box: left, upper, right, lower edge of the square that was cut out, in pixels.
+      box: left, upper, right, lower edge of the central square, in pixels.
     """
 
     path: pathlib.Path
@@ -38,20 +38,20 @@ class Original:
 def load_images(
     paths: Sequence[str | os.PathLike], image_size: int
 ) -> tuple[list[str], np.ndarray, list[Original]]:
-    """Reads pictures as `load_image` does.
+    """Read images as `load_image` does.
 
     Args:
-      paths: files, and folders whose png, jpg, jpeg, webp and bmp files are taken in the order of
-        their names (no subfolders).
+      paths: files, and directories whose png, jpg, jpeg, webp and bmp files are read in the order of
+        their names (not those of subdirectories).
       image_size: side of the result in pixels.
 
     Returns:
-      names: N different names for output files, from the names of the input files.
+      names: N different names for output files, made from those of the input files.
       images: uint8 [N, image_size, image_size, 3].
       originals: N descriptions of the input files.
 
     Raises:
-      ImageError: if a path does not exist, a folder holds no picture, or a file cannot be read.
+      ImageError: if a path does not exist, a directory holds no image, or a file cannot be read.
     """
     files = [file for path in paths for file in _files(pathlib.Path(path))]
     if not files:
@@ -62,11 +62,11 @@ def load_images(
 
 
 def load_image(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Original]:
-    """Reads a picture, cuts out the central square and resizes it.
+    """Read an image, crop the central square and resize it.
 
-    The picture is turned upright as its EXIF data say, transparent parts become white, 16-bit
-    greys keep their upper 8 bits, and of an animation the first frame is taken. Resizing is
-    Pillow's bilinear filter, which averages over the source pixels when it makes smaller.
+    The image is rotated by its EXIF orientation, transparent parts become white, 16-bit
+    greys keep their upper 8 bits, and the first frame of an animation is read. Resizing is
+    Pillow's bilinear filter, which averages over the source pixels when it reduces the size.
 
     Args:
       path: the file.
@@ -93,25 +93,25 @@ def load_image(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Origina
 
 
 def is_image(path: pathlib.Path) -> bool:
-    """Returns whether a file is an image by its name.
+    """Return whether a file is an image by its name.
 
-    Hidden files are not, among them the '._name.png' that macOS writes, which are no pictures.
+    Hidden files are not; among them are files '._name.png' of macOS, which hold no image.
     """
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if not path.exists():
-        raise ImageError(f"no such file or folder: {path}")
+        raise ImageError(f"no such file or directory: {path}")
     if not path.is_dir():
         return [path]
     try:
         entries = sorted(path.iterdir())
     except OSError as error:
-        raise ImageError(f"cannot read folder {path}: {error.strerror}") from error
+        raise ImageError(f"cannot read directory {path}: {error.strerror}") from error
     found = [file for file in entries if is_image(file) and file.is_file()]
     if not found:
-        raise ImageError(f"no images in folder {path} (looked for {', '.join(SUFFIXES)})")
+        raise ImageError(f"no images in directory {path} (looked for {', '.join(SUFFIXES)})")
     return found
 
 
@@ -127,7 +127,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _names(files: Iterable[pathlib.Path]) -> list[str]:
-    """Returns the files' stems, with a number added where one was used before."""
+    """Return the stems of files, with a number added to those that were used before."""
     taken: set[str] = set()
     names = []
     for file in files:

@@ -1,7 +1,7 @@
-"""What the readers of DeepMind's multi-object files share: their records, and who gets which.
+"""Base class of the builders that read DeepMind's multi-object files: the form of records, and splits.
 
 A file is a compressed TFRecord file. A record has `image`, a binary plane of `mask` for each entity
-(entity 0 is the background; where an entity is hidden or there is none its plane is empty), and the
+(entity 0 is the background; the plane of an entity that is hidden or does not exist is empty), and the
 `factors` of the entities, if any.
 """
 
@@ -29,13 +29,13 @@ Example = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Form:
-    """What the records of a file look like.
+    """Form of the records of a file.
 
     Attributes:
       entities: number n of planes.
-      height: of the images in pixels.
-      width: of the images in pixels.
-      channels: of the images; one channel becomes three equal ones.
+      height: height of the images in pixels.
+      width: width of the images in pixels.
+      channels: channels of the images; one channel becomes three equal ones.
       planes_last: whether masks are [H, W, n, 1] and not [n, H, W, 1].
       factors: dtype of each factor, and the shape of one entity's.
     """
@@ -48,7 +48,7 @@ class Form:
     factors: Mapping[str, tfrecord.Field] = dataclasses.field(default_factory=dict)
 
     def fields(self) -> dict[str, tfrecord.Field]:
-        """Returns the features to be read."""
+        """Return the features to read."""
         sides = (self.height, self.width)
         mask = (*sides, self.entities) if self.planes_last else (self.entities, *sides)
         return {
@@ -61,12 +61,12 @@ class Form:
         }
 
     def image(self, example: Example) -> np.ndarray:
-        """Returns uint8 [H, W, 3]."""
+        """Return the image, uint8 [H, W, 3]."""
         image = example["image"]
         return image if self.channels == 3 else np.repeat(image, 3, axis=-1)
 
     def planes(self, example: Example) -> np.ndarray:
-        """Returns uint8 [n, H, W], 0 or 255."""
+        """Return the planes, uint8 [n, H, W], 0 or 255."""
         planes = example["mask"][..., 0]
         return np.moveaxis(planes, -1, 0) if self.planes_last else planes
 
@@ -75,10 +75,10 @@ class Form:
 
 
 def entity_map(planes: np.ndarray) -> np.ndarray:
-    """Returns the entity that each pixel belongs to.
+    """Return the entity that each pixel belongs to.
 
-    In the published files the planes are a partition. Were they not, a pixel in several planes would
-    go to the last of them, and one in no plane to entity 0, the background.
+    In the published files the planes are a partition. Otherwise a pixel in several planes belongs to the
+    last of them, and one in no plane to entity 0, the background.
 
     Args:
       planes: uint8 [n, H, W], 0 or 255.
@@ -91,7 +91,7 @@ def entity_map(planes: np.ndarray) -> np.ndarray:
 
 
 def label_map(entities: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Returns uint8 [H, W]: i + 1 where the entity is `objects[i]`, 0 elsewhere.
+    """Return uint8 [H, W]: i + 1 where the entity is `objects[i]`, 0 elsewhere.
 
     Args:
       entities: uint8 [H, W].
@@ -103,7 +103,7 @@ def label_map(entities: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
 
 def visible(example: Example) -> np.ndarray:
-    """Returns int [m], the entities but the background that exist, by the factor `visibility`."""
+    """Return int [m], the entities that exist by the factor `visibility`, without the background."""
     return np.flatnonzero(example["visibility"][1:]) + 1
 
 
@@ -114,7 +114,7 @@ def object_factors(
 
     Args:
       example: factors [n, ...] of n entities.
-      factors: those wanted.
+      factors: the factors to return.
       objects: int [m], entities that are objects.
     """
     rows = {}
@@ -125,8 +125,8 @@ def object_factors(
 
 
 def to_bytes(color: np.ndarray) -> np.ndarray:
-    """Turns colours in [0, 1] into the uint8 values that pixels of that colour have."""
-    # What is behind the point is cut off in the files.
+    """Convert colours in [0, 1] to the uint8 values of pixels of that colour."""
+    # The files are truncated, not rounded as by `ocgm.images.to_uint8`.
     return (255 * color.astype(np.float64)).astype(np.uint8)
 
 
@@ -138,9 +138,9 @@ class Part:
     """A run of a file's records.
 
     Attributes:
-      split: what it is used for.
-      scanned: number of records; None for up to the end, or until enough are kept.
-      kept: most records of them to keep of those that belong to the variant; None for all.
+      split: name of the split.
+      scanned: number of records; None for all up to the end, or until enough are kept.
+      kept: largest number of records of the variant to keep; None for all.
     """
 
     split: str
@@ -153,7 +153,7 @@ Protocols = Mapping[str, tuple[Part, ...]]
 
 GENESIS = (Part("test", scanned=10_000), Part("validation", scanned=10_000), Part("train"))
 
-# Those papers have no validation images; these come from behind the test images.
+# These papers have no validation images; here they follow the test images.
 SPRITE_PROTOCOLS: Protocols = {
     "efficient_morl": (
         Part("train", scanned=60_000),
@@ -167,10 +167,10 @@ SPRITE_PROTOCOLS: Protocols = {
 def _take(
     path: pathlib.Path, records: Iterator[base.Record | None], part: Part, exact: bool
 ) -> Iterator[base.Record]:
-    """Yields the records of a part, those that are not None, and leaves the iterator behind it.
+    """Yield the records of a part that are not None, and leave the iterator behind them.
 
     Raises:
-      SourceError: if the file ends before: at all if `exact`, else before the first record.
+      SourceError: if the file ends before the end of the part if `exact`, else before its first record.
     """
     kept = 0
     for scanned in itertools.count():
@@ -187,8 +187,8 @@ def _take(
     if not kept or (exact and not open_ended):
         raise from_files.SourceError(
             f"{path} has too few records: it ends after {kept} of split '{part.split}'. Get the "
-            "whole file; or if it is meant to be a part of it, say with num_examples how many "
-            "records train, validation and test are to have"
+            "whole file; or if it is meant to be a part of it, pass the numbers of train, validation "
+            "and test records with num_examples"
         )
 
 
@@ -196,17 +196,17 @@ def _take(
 
 
 class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
-    """Writes the records of one of DeepMind's files; a subclass says what they are.
+    """Writes the records of one of DeepMind's files; a subclass defines them.
 
-    The splits are runs of the file. Where they begin is up to the protocol, so that a record is in
-    the same split whatever else a config says, with one exception: under `num_examples` each run is
+    The splits are runs of the file. The protocol determines where they begin, so that a record is in
+    the same split for all other values of a config, with one exception: with `num_examples` each run is
     only that long, and the next one follows at once. So little of a large file has to be read, and
-    a file with a few records will do; but such a config's test records may be training records of
+    a file with a few records is enough; but such a config's test records may be training records of
     the standard one.
 
     Attributes:
-      FOLDER: folder of the bucket with the files.
-      PARTS: runs of records by protocol, or all at '' where there is one only.
+      FOLDER: directory of the bucket with the files.
+      PARTS: runs of records by protocol, or at '' if there is only one protocol.
       FILTERS: whether `record` leaves records out.
     """
 
@@ -218,11 +218,11 @@ class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
     @property
     @abc.abstractmethod
     def forms(self) -> Mapping[str, Form]:
-        """What the records of each file look like, by the name of the file."""
+        """Form of the records of each file, by the name of the file."""
 
     @abc.abstractmethod
     def record(self, form: Form, example: Example) -> base.Record | None:
-        """Returns the record of a scene; None if the scene does not belong to the variant."""
+        """Return the record of a scene; None if the scene does not belong to the variant."""
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
@@ -238,13 +238,13 @@ class MultiObjectBuilder(from_files.FileBuilder, skip_registration=True):
         return self.runs(path, self.PARTS[self.protocol])
 
     def runs(self, path: pathlib.Path, parts: Sequence[Part]) -> dict[str, Iterator[base.Record]]:
-        """Returns the records of each part of a file, by split."""
+        """Return the records of each part of a file, by split."""
         form = self.forms[path.name]
         limited = bool(self.builder_config.num_examples)
         if limited:
             parts = [Part(part.split, kept=self.most(part.split)) for part in parts]
         sizes = [part.kept or (None if self.FILTERS else part.scanned) for part in parts]
-        # Where the end is known, it is not the end of the file.
+        # With known sizes, the last run ends before the end of the file.
         counted = None not in sizes
         examples = tfrecord.read_examples(
             path,

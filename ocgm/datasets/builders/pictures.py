@@ -1,4 +1,4 @@
-"""Pictures of published datasets, decoded to the last pixel and checked."""
+"""Images of published datasets, decoded completely and checked."""
 
 import io
 import pathlib
@@ -12,13 +12,13 @@ from ocgm.datasets.builders.image_files import DECODE_ERRORS
 def decode(
     source: pathlib.Path | bytes, name: str, size: tuple[int, int], mode: str = ""
 ) -> Image.Image:
-    """Reads a picture to its last pixel.
+    """Decode an image completely.
 
     Args:
-      source: its file, or what is in it.
-      name: what to call it in messages.
+      source: its file, or the content of the file.
+      name: its name in messages.
       size: width and height that it must have, in pixels.
-      mode: Pillow's name of the pixel format to convert it to; '' leaves it as it is.
+      mode: Pillow's name of the pixel format to convert it to; '' keeps its own.
 
     Raises:
       SourceError: if it is missing, damaged, or has another size.

@@ -1,15 +1,15 @@
-"""Resizing, each kind as one of the papers does it."""
+"""Ways of resizing, each as in one of the papers."""
 
 import numpy as np
 from PIL import Image
 
 
 def nearest(images: np.ndarray, size: int) -> np.ndarray:
-    """Takes the nearest pixels, as the GENESIS papers' loaders.
+    """Resize to the nearest pixels, as the GENESIS papers' loaders.
 
     Args:
       images: square images or label maps, [N, S, S, ...].
-      size: wanted side in pixels.
+      size: side of the result in pixels.
 
     Returns:
       [N, size, size, ...]; `images` itself if they have this side.
@@ -22,25 +22,25 @@ def nearest(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def nearest_pixels(side: int, size: int) -> np.ndarray:
-    """Returns int [size], the pixel floor(i * side / size) that each pixel i becomes a copy of.
+    """Return int [size]: for each pixel i the pixel floor(i * side / size) that is copied to it.
 
-    This is what PyTorch's `interpolate` and TensorFlow 1 do.
+    PyTorch's `interpolate` and TensorFlow 1 use the same ones.
     """
     return np.arange(size) * side // size
 
 
 def centred_pixels(side: int, size: int) -> np.ndarray:
-    """Returns int [size], the pixel that holds the centre of each pixel: TensorFlow 2's nearest."""
+    """Return int [size]: for each pixel the pixel that holds its centre, as TensorFlow 2."""
     return (2 * np.arange(size) + 1) * side // (2 * size)
 
 
 def pick(array: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Takes the same rows and columns of [H, W, ...]: [len(pixels), len(pixels), ...]."""
+    """Return the same rows and columns of [H, W, ...]: [len(pixels), len(pixels), ...]."""
     return array[pixels[:, None], pixels]
 
 
 def bilinear(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes as TensorFlow 2's `tf.image.resize`: half-pixel centres, no antialiasing.
+    """Resize bilinearly as TensorFlow 2's `tf.image.resize`: half-pixel centres, no antialiasing.
 
     Args:
       image: uint8 [H, W, C].
@@ -56,7 +56,7 @@ def bilinear(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _neighbours(side: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the two pixels between which each pixel lies, and how far from the first one."""
+    """Return the two pixels between which each pixel lies, and its distance from the first one."""
     place = (np.arange(size) + 0.5) * side / size - 0.5
     before = np.floor(place)
     low, high = (np.clip(before + i, 0, side - 1).astype(int) for i in (0, 1))
@@ -68,5 +68,5 @@ def _mix(low: np.ndarray, high: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 def pillow(image: np.ndarray, size: int, resample: Image.Resampling) -> np.ndarray:
-    """Resizes uint8 [H, W, 3] with an antialiased filter of Pillow, to [size, size, 3]."""
+    """Resize uint8 [H, W, 3] with an antialiased filter of Pillow to [size, size, 3]."""
     return np.asarray(Image.fromarray(image).resize((size, size), resample))

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from ocgm.data import storage
 from ocgm.datasets.builders import base, from_files
 from ocgm.datasets.builders import image_files as folder_lib
+from ocgm.datasets.builders.directories import source_dir
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.folder import contents as contents_lib
@@ -46,7 +46,7 @@ class Builder(from_files.FileBuilder):
     @classmethod
     def config_for(cls, data_config: ConfigDict) -> FolderConfig:
         """See `SceneBuilder`."""
-        has_masks = contents_lib.has_masks(storage.source_dir(data_config))
+        has_masks = contents_lib.has_masks(source_dir(data_config))
         return FolderConfig(**vars(super().config_for(data_config)), has_masks=has_masks)
 
     @classmethod
@@ -59,7 +59,7 @@ class Builder(from_files.FileBuilder):
                     "only letters, digits and '-'"
                 )
             return data_config.variant
-        path = storage.source_dir(data_config).resolve()
+        path = source_dir(data_config).resolve()
         name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-") or "pictures"
         return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 

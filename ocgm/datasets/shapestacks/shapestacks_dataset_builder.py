@@ -16,7 +16,6 @@ from ocgm.datasets.builders.resizing import nearest_pixels, pick, pillow
 NUM_CAMERAS = 16
 
 _SERVER = "http://shapestacks-file.robots.ox.ac.uk/static/download/v1"
-_ARCHIVES = {"meta": 156_000, "rgb": 33 * 10**9, "iseg": 352 * 10**6}
 
 _SPLIT_FILES = {"train": "train.txt", "validation": "eval.txt", "test": "test.txt"}
 _SCENARIO = re.compile(
@@ -60,11 +59,8 @@ class Builder(from_files.FileBuilder):
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""
-        addresses = {f"{_SERVER}/shapestacks-{part}.tar.gz": _ARCHIVES[part] for part in _ARCHIVES}
-        return tuple(
-            Download(url=url, size=size, md5_url=f"{url}.md5", unpack=True)
-            for url, size in addresses.items()
-        )
+        urls = (f"{_SERVER}/shapestacks-{part}.tar.gz" for part in ("meta", "rgb", "iseg"))
+        return tuple(Download(url=url, md5_url=f"{url}.md5", unpack=True) for url in urls)
 
     def source_files(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """Return the three lists of scenarios, then the folders with the scenarios' folders."""

@@ -1,22 +1,17 @@
-"""A contact sheet of a dataset: images, label maps, and what is known of the scenes."""
+"""Contact sheets of datasets: images, label maps and factors."""
 
 import itertools
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
-from ocgm.commands import datasets
-from ocgm.data import registry, storage
-from ocgm.errors import UserError
 from ocgm.images import to_uint8
-from ocgm.plots import figures
+from ocgm.plots import palette
 
 if TYPE_CHECKING:
-    from ocgm.datasets.builders.base import Factor, Record, SceneBuilder
+    from ocgm.datasets.builders.base import Factor, Record
 
 # Pixels.
 _SHEET_WIDTH = 1400
@@ -36,68 +31,21 @@ _LABEL_GAP = 8
 
 _FAINT_INK = (120, 120, 120)
 
-# Of the factors of objects those that say most come first.
+# Factors of objects that are shown before the others.
 _FIRST_FACTORS = ("shape", "color", "material", "size", "scale", "x", "y", "orientation")
 _MAX_FACTORS = 5
 _MAX_FACTS = 3
 
 
-def write(
-    data_config: ConfigDict, split: str, num_images: int, output: pathlib.Path
-) -> Iterator[str]:
-    """Writes a contact sheet of the first images of a split, and yields what to tell of it.
-
-    A generated dataset that is not on disk is not written there: only the scenes that are shown are
-    made.
-
-    Args:
-      data_config: the `data` part of a config.
-      split: name of the split.
-      num_images: how many images; fewer are shown if the split has fewer.
-      output: the PNG file.
-
-    Raises:
-      UserError: see `storage.open_builder`; if a published dataset is not on disk; or if there is
-        no such split.
-    """
-    builder = storage.open_builder(data_config)
-    datasets.check_image_size(builder, data_config)
-    records = list(itertools.islice(_records(builder, data_config, split), num_images))
-    spec = registry.get_spec(data_config.name)
-    title = f"{spec.title}:  {builder.info.full_name}, {split}, first {len(records)} images"
-    figures.save_png(output, contact_sheet(records, title, builder.factors))
-    yield f"wrote {output}: {len(records)} images of {builder.info.full_name}, {split}"
-
-
-def _records(builder: "SceneBuilder", data_config: ConfigDict, split: str) -> Iterator["Record"]:
-    from ocgm.datasets.builders import base
-
-    ready = storage.is_ready(builder)
-    if not ready and not registry.get_spec(data_config.name).generated:
-        raise UserError(
-            f"{builder.info.full_name} is not at {builder.data_path}; make it with "
-            f"python -m ocgm.data prepare {data_config.name}"
-        )
-    splits = list(builder.info.splits) if ready else builder.SPLITS
-    if split not in splits:
-        raise UserError(f"no split '{split}' in {data_config.name}; there are {', '.join(splits)}")
-    if ready:
-        source = builder.as_data_source(split)
-        return (source[i] for i in range(len(source)))
-    blocks = (builder.block(split, index) for index in itertools.count())
-    records = itertools.chain.from_iterable(map(base.rows, blocks))
-    return itertools.islice(records, builder.most(split))
-
-
 def contact_sheet(
     records: Sequence["Record"], title: str, factors: Mapping[str, "Factor"]
 ) -> Image.Image:
-    """Draws records side by side: image, label maps where there are some, and a caption.
+    """Draw records side by side: image, label maps if there are any, and a caption.
 
     Args:
       records: at least one record, as docs/design.md describes them.
       title: a line above all of them.
-      factors: the dataset's, as its builder declares them.
+      factors: the factors that the dataset's builder declares, by name.
 
     Returns:
       RGB image; tiles are enlarged by a whole factor to at least 96 pixels.
@@ -115,9 +63,9 @@ def contact_sheet(
         columns * (width + _GAP) - _GAP, int(title_font.getlength(title)) + 1
     )
     sheet_height = 2 * _MARGIN + _TITLE_HEIGHT + num_rows * (height + _GAP) - _GAP
-    sheet = Image.new("RGB", (sheet_width, sheet_height), figures.PAPER_COLOR)
+    sheet = Image.new("RGB", (sheet_width, sheet_height), palette.PAPER_COLOR)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), title, fill=figures.INK_COLOR, font=title_font, anchor="la")
+    draw.text((_MARGIN, _MARGIN), title, fill=palette.INK_COLOR, font=title_font, anchor="la")
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         row, column = divmod(i, columns)
         left = _MARGIN + column * (width + _GAP)
@@ -131,13 +79,13 @@ def contact_sheet(
 
 
 def _picture(record: "Record") -> Image.Image:
-    """The image and its label maps side by side, all of them as large as the enlarged image."""
+    """Return the image and its label maps side by side, all of them as large as the enlarged image."""
     image = record["image"]
     tile = len(image) * -(-_MIN_TILE // len(image))
     maps = [record[name] for name in ("masks", "background_parts") if name in record]
-    tiles = [image, *map(figures.label_map, maps)]
+    tiles = [image, *map(palette.label_map, maps)]
     picture = Image.new(
-        "RGB", (len(tiles) * (tile + _TILE_GAP) - _TILE_GAP, tile), figures.PAPER_COLOR
+        "RGB", (len(tiles) * (tile + _TILE_GAP) - _TILE_GAP, tile), palette.PAPER_COLOR
     )
     for i, pixels in enumerate(tiles):
         enlarged = Image.fromarray(pixels).resize((tile, tile), Image.Resampling.NEAREST)
@@ -149,9 +97,9 @@ def _picture(record: "Record") -> Image.Image:
 
 
 class _Caption:
-    """What is known of a scene: its number of objects, a table of them, and lines of facts.
+    """Text below a scene: its number of objects, a table of their factors, and factors of the scene.
 
-    The columns of the table are headed by the colours that the objects have in the label map.
+    The heads of the table's columns are the colours of the objects in the label map.
     """
 
     def __init__(self, head: str, table: dict[str, np.ndarray], facts: dict[str, Any], masks: bool):
@@ -164,15 +112,28 @@ class _Caption:
         return 1 + len(self._table) + len(self._facts)
 
     def draw(self, draw: ImageDraw.ImageDraw, left: int, top: int, width: int) -> None:
-        """Writes below a picture, within its width."""
+        """Draw the caption below an image, within its width."""
+        middle = top + _LINE_HEIGHT // 2
+        self._text(draw, left, middle, self._head, width)
+        middle = self._draw_table(draw, left, middle, width)
+        for name, value in self._facts.items():
+            middle += _LINE_HEIGHT
+            self._text(draw, left, middle, name, width, _FAINT_INK)
+            x = left + int(self._font.getlength(name)) + _LABEL_GAP
+            if "color" in name and value.ndim == 1:
+                _swatch(draw, x, middle, _rgb(value))
+            else:
+                text = ",  ".join(map(_value_text, np.atleast_1d(value)))
+                self._text(draw, x, middle, text, left + width - x)
+
+    def _draw_table(self, draw: ImageDraw.ImageDraw, left: int, middle: int, width: int) -> int:
+        """Draw the table beside and below its head, and return the middle of its last line."""
         names = [self._head, *self._table]
         labels = int(max(map(self._font.getlength, names))) + _LABEL_GAP
         count = max(map(len, self._table.values()), default=0)
         columns = range(min(count, (width - labels) // _CELL_WIDTH))
-        middle = top + _LINE_HEIGHT // 2
-        self._text(draw, left, middle, self._head, width)
         if self._masks:
-            for i, color in zip(columns, figures.mask_colors(count).tolist(), strict=False):
+            for i, color in zip(columns, palette.mask_colors(count).tolist(), strict=False):
                 _swatch(draw, left + labels + i * _CELL_WIDTH, middle, color)
         for name, values in self._table.items():
             middle += _LINE_HEIGHT
@@ -183,15 +144,7 @@ class _Caption:
                     _swatch(draw, x, middle, _rgb(values[i]))
                 else:
                     self._text(draw, x, middle, _value_text(values[i]), _CELL_WIDTH)
-        for name, value in self._facts.items():
-            middle += _LINE_HEIGHT
-            self._text(draw, left, middle, name, width, _FAINT_INK)
-            x = left + int(self._font.getlength(name)) + _LABEL_GAP
-            if _is_color(name, value):
-                _swatch(draw, x, middle, _rgb(value))
-            else:
-                text = ",  ".join(map(_value_text, np.atleast_1d(value)))
-                self._text(draw, x, middle, text, left + width - x)
+        return middle
 
     def _text(
         self,
@@ -200,7 +153,7 @@ class _Caption:
         middle: float,
         text: str,
         width: float,
-        ink: tuple[int, ...] = figures.INK_COLOR,
+        ink: tuple[int, ...] = palette.INK_COLOR,
     ) -> None:
         if self._font.getlength(text) > width:
             text = text[: int(width)]
@@ -215,7 +168,8 @@ def _caption(record: "Record", factors: Mapping[str, "Factor"]) -> _Caption:
     values = {name: np.asarray(record["factors"][name]) for name in factors}
     table = {name: values[name][:count] for name in _in_table(factors)[:_MAX_FACTORS]}
     of_scene = [name for name, factor in factors.items() if factor.of == "scene"]
-    facts = {name: values[name] for name in of_scene if values[name].ndim < 2}
+    # Numbers, vectors and text; neither tables nor nested factors.
+    facts = {n: values[n] for n in of_scene if values[n].ndim < 2 and values[n].dtype != object}
     facts = dict(itertools.islice(facts.items(), _MAX_FACTS))
     head = "1 object" if count == 1 else f"{count} objects"
     if not count and "masks" not in record:
@@ -224,18 +178,13 @@ def _caption(record: "Record", factors: Mapping[str, "Factor"]) -> _Caption:
 
 
 def _in_table(factors: Mapping[str, "Factor"]) -> list[str]:
-    """Return the names of the factors of objects that fit into a column, those that say most first."""
+    """Return the names of the factors of objects that fit into the table, the most telling ones first."""
     names = [
         name
         for name, factor in factors.items()
         if factor.of == "object" and (len(factor.feature.shape) == 1 or "color" in name)
     ]
     return sorted(names, key=lambda n: _FIRST_FACTORS.index(n) if n in _FIRST_FACTORS else 99)
-
-
-def _is_color(name: str, value: np.ndarray) -> bool:
-    """Returns whether a value is one colour: its channels, and not a code for it."""
-    return "color" in name and value.shape in ((1,), (3,)) and value.dtype.kind in "uf"
 
 
 def _value_text(value: Any) -> str:
@@ -248,7 +197,7 @@ def _value_text(value: Any) -> str:
 
 
 def _rgb(value: np.ndarray) -> tuple[int, ...]:
-    """A colour of one or three channels, uint8 or float in [0, 1], as RGB."""
+    """Return a colour of one or three channels, uint8 or float in [0, 1], as RGB."""
     if value.dtype != np.uint8:
         value = to_uint8(value)
     return tuple(np.broadcast_to(value, 3).tolist())
@@ -256,4 +205,4 @@ def _rgb(value: np.ndarray) -> tuple[int, ...]:
 
 def _swatch(draw: ImageDraw.ImageDraw, left: float, middle: float, color: Sequence[int]) -> None:
     box = (left, middle - _SWATCH // 2, left + _SWATCH, middle + _SWATCH // 2 + 1)
-    draw.rectangle(box, fill=tuple(color), outline=figures.INK_COLOR)
+    draw.rectangle(box, fill=tuple(color), outline=palette.INK_COLOR)

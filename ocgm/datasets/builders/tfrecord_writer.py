@@ -1,17 +1,18 @@
-"""Writes TFRecord files as DeepMind's are, for tests of what reads them."""
+"""Write small TFRecord files in the form of the published ones, for tests and benchmarks of what reads them."""
 
 import gzip
 import pathlib
 import struct
 from collections.abc import Iterable
 
-import google_crc32c
 import numpy as np
 from tensorflow_datasets.proto import tf_example_generated_pb2
 
+from ocgm.wire_format import masked_crc32c
+
 
 def serialized(**features: np.ndarray | list[bytes]) -> bytes:
-    """A serialized `tf.train.Example`; uint8 values become strings of one byte each."""
+    """Return a serialized `tf.train.Example`; uint8 values become strings of one byte each."""
     example = tf_example_generated_pb2.Example()
     for name, values in features.items():
         feature = example.features.feature[name]
@@ -28,19 +29,20 @@ def serialized(**features: np.ndarray | list[bytes]) -> bytes:
 
 
 def framed(record: bytes) -> bytes:
-    """A record with its length and the checksums."""
+    """Return a record between its length and the checksums, as it is in a file."""
     length = struct.pack("<Q", len(record))
-    return length + _checksum(length) + record + _checksum(record)
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    rotated = (crc >> 15) | (crc << 17) % 2**32
-    return struct.pack("<I", (rotated + 0xA282EAD8) % 2**32)
+    checksums = (struct.pack("<I", masked_crc32c(data)) for data in (length, record))
+    return length + next(checksums) + record + next(checksums)
 
 
 def write_records(path: pathlib.Path, records: Iterable[bytes], compressed: bool = True) -> None:
-    """Writes a TFRecord file; a record may be one of `serialized`, or anything else."""
+    """Write a TFRecord file.
+
+    Args:
+      path: the file; missing directories are created.
+      records: of `serialized`, or any bytes.
+      compressed: whether to compress the whole file with GZIP.
+    """
     data = b"".join(map(framed, records))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data, 1) if compressed else data)
