@@ -30,7 +30,7 @@ _TINY = 1e-11
 
 
 def slot_codes(outputs: Outputs) -> np.ndarray:
-    """The codes [B, K, D] of slots: means of their posterior, or the slots themselves where it is in parts or none.
+    """Return the codes [B, K, D] of slots: means of their posterior, or the slots where it is in parts or none.
 
     GENESIS has a posterior of masks and one of components, Slot Attention has none.
     """
@@ -48,7 +48,7 @@ def match_slots(
     min_pixels: int = 50,
     min_iou: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Assigns slots to objects so that the sum of their IoU is as large as it can be (Hungarian algorithm).
+    """Assign slots to objects so that the sum of their IoU is as large as it can be (Hungarian algorithm).
 
     A pixel belongs to the slot with its largest mask. With fewer slots than objects some objects get none.
 
@@ -166,7 +166,7 @@ class Scores:
 
 
 def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
-    """Scores codes by what gradient-boosted trees make of them, one model a factor, fitted to one half of the objects.
+    """Score codes by gradient-boosted trees that predict the factors, one model per factor, on half of the objects.
 
     The trees have scikit-learn's default settings, as in the paper. The authors' released code differs in two ways from
     what the published numbers need. It keeps the *name* of the kind of model and the model itself in one variable, so
@@ -234,17 +234,17 @@ def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
 
 
 def disentanglement(importance: np.ndarray) -> float:
-    """How far each code dimension matters for one factor only, from importances [D, number of factors]."""
+    """Return how far each code dimension matters for one factor only, from importances [D, number of factors]."""
     return _concentration(importance, axis=1)
 
 
 def completeness(importance: np.ndarray) -> float:
-    """How far each factor rests on one code dimension only, from importances [D, number of factors]."""
+    """Return how far each factor rests on one code dimension only, from importances [D, number of factors]."""
     return _concentration(importance, axis=0)
 
 
 def _concentration(importance: np.ndarray, axis: int) -> float:
-    """1 - entropy along an axis, in units of its largest value, averaged with the sums along the axis as weights."""
+    """Return 1 - entropy along an axis, in units of its maximum, averaged with the sums along the axis as weights."""
     shares = importance + _TINY
     shares = shares / shares.sum(axis, keepdims=True)
     concentration = 1 + (shares * np.log(shares)).sum(axis) / np.log(importance.shape[axis])
