@@ -37,7 +37,7 @@ from ocgm.modules.slots import fold_slots
 PRIORS = ("bottom_up", "reversed", "reversed++")
 # Mean and standard deviation of a prior: arrays [B, K, D], or numbers for all latents.
 PriorParameters = tuple[jax.Array | float, jax.Array | float]
-_STANDARD_NORMAL = (0.0, 1.0)
+_STANDARD_NORMAL: PriorParameters = (0.0, 1.0)
 
 
 class Iterate(NamedTuple):
@@ -135,6 +135,7 @@ class EfficientMORL(nn.Module):
         self.to_value = SmallDense(size, use_bias=False)
         self.slot_norm = LayerNorm()
         self.initial_posterior = self.param("initial_posterior", zeros_and_ones, (1, 2 * size))
+        self.gru: Any
         if self.dual_gru:
             self.gru = DualGRU()
         else:

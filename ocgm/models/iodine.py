@@ -150,9 +150,12 @@ class Iteration:
         All arguments are made constants, so that no second derivatives are computed. The decoder's forward pass is the
         one of `evaluate`, operation by operation, and XLA merges the two.
         """
-        parameters, *fixed = jax.lax.stop_gradient((parameters, posterior, noise, images))
+        constants = jax.lax.stop_gradient((parameters, posterior, noise, images))
+        parameters, posterior, noise, images = constants
         decode = functools.partial(self.decode, parameters)
-        gradients = gradients_for_refinement(decode, *fixed, self.weights, self.pixel_scale)
+        gradients = gradients_for_refinement(
+            decode, posterior, noise, images, self.weights, self.pixel_scale
+        )
         return jax.tree.map(lambda g: self.gradient_scale * g, gradients)
 
     def refine(
@@ -302,7 +305,7 @@ class IODINE(nn.Module):
             self.create_parameters(images, posterior, state)
         iteration, parameters = self.iteration(len(images), train)
 
-        total = 0.0
+        total = jnp.zeros(())
         for t in range(steps):
             noise = standard_normal(self, shape, deterministic and t > 0)
             before = posterior

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -52,7 +52,7 @@ class Decoder(nn.Module):
         """Decode latents [B, D] to mask logits and component means, [B, image_size, image_size, 4]."""
         k, p = self.kernel_size, self.kernel_size // 2
         z = jnp.concatenate([z, jnp.full((len(z), 1), 5.0)], axis=-1)
-        settings = {"kernel_size": k, "padding": p, "dtype": self.dtype}
+        settings: dict[str, Any] = {"kernel_size": k, "padding": p, "dtype": self.dtype}
         first = BroadcastConv(
             self.features, self.image_size, layer_init=sonnet_init, name="conv_0", **settings
         )
@@ -162,13 +162,13 @@ class RefinementInputs(nn.Module):
         }
         shape = pixels.components.shape[:-1]
         # The published networks have the channels in the order of these names.
-        maps = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(maps.items())]
+        channels = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(maps.items())]
         vectors = [
             normalised("dzp", gradients.posterior, axes=-1),
             jnp.full((*shape[:2], 1), 0.5),
             posterior,
         ]
-        return jnp.concatenate(maps, axis=-1), jnp.concatenate(vectors, axis=-1)
+        return jnp.concatenate(channels, axis=-1), jnp.concatenate(vectors, axis=-1)
 
 
 def linear_coordinates(side: int) -> jax.Array:

@@ -5,6 +5,8 @@ biases* from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and with symmetric padding, whi
 convolutions. Other initialisations are passed as `layer_init`. Kernels are stored as [height, width, in, out].
 """
 
+from typing import Any
+
 import chex
 import flax.linen as nn
 import jax
@@ -76,7 +78,7 @@ class Conv(nn.Module):
         elif x.shape[1:3] == (k, k) and self.padding == 0:
             x = jnp.tensordot(x, kernel, axes=3)[:, None, None]
         else:
-            padding = self.padding
+            padding: Any = self.padding
             if isinstance(padding, int):
                 padding = [(padding, padding)] * 2
             x = convolve(x, kernel, padding, self.stride)

@@ -1,6 +1,7 @@
 """Decoders of EfficientMORL and Slot Attention, which add a learned projection of the position to the latent."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -123,7 +124,7 @@ class PositionedDeconvDecoder(nn.Module):
                 name="output",
             )
             return output(x)
-        output = Conv(
+        phases = Conv(
             4 * self.out_features,
             3,
             padding=1,
@@ -131,11 +132,11 @@ class PositionedDeconvDecoder(nn.Module):
             dtype=self.dtype,
             name="output",
         )
-        return depth_to_space(output(x))
+        return depth_to_space(phases(x))
 
 
 # Decoders of EfficientMORL and of Slot Attention by name, and the layers of those that are convolutions alone.
-_CONV_DECODERS = {
+_CONV_DECODERS: dict[str, dict[str, Any]] = {
     "iodine": {"kernel_sizes": (3,) * 5, "paddings": (0,) * 5, "activation": nn.elu},
     "small": {"kernel_sizes": (5, 5, 5, 3), "paddings": (1, 1, 1, 1)},
     "full": {"kernel_sizes": (5, 5, 5, 3), "paddings": (2, 2, 2, 1)},
@@ -151,7 +152,7 @@ def positioned_decoder(
     grid_side: int = 0,
     output_stride: int = 1,
     same_padding: bool = False,
-    **settings: object,
+    **settings: Any,
 ) -> nn.Module:
     """Build a decoder with four output channels.
 
