@@ -17,7 +17,9 @@ class LossWeights(NamedTuple):
     beta: jax.Array
 
 
-def gaussian_log_density(x: jax.Array, mean: jax.Array, sigma: jax.Array | float) -> jax.Array:
+def gaussian_log_density(
+    x: jax.Array, mean: jax.Array | float, sigma: jax.Array | float
+) -> jax.Array:
     """Return the element-wise log N(x; mean, sigma), constants included, in nats."""
     return -0.5 * jnp.square((x - mean) / sigma) - jnp.log(sigma) - 0.5 * _LOG_2PI
 
@@ -54,11 +56,11 @@ def mixture_negative_log_likelihood(
     """
     chex.assert_rank([images, components, log_masks], [4, 5, 5])
     chex.assert_equal_shape_prefix([components, log_masks], 4)
-    sigma = jnp.asarray(sigma, components.dtype)
-    if sigma.ndim:
-        chex.assert_shape(sigma, (components.shape[1],))
-        sigma = sigma[:, None, None, None]
-    log_density = gaussian_log_density(images[:, None], components, sigma)
+    sigmas = jnp.asarray(sigma, components.dtype)
+    if sigmas.ndim:
+        chex.assert_shape(sigmas, (components.shape[1],))
+        sigmas = sigmas[:, None, None, None]
+    log_density = gaussian_log_density(images[:, None], components, sigmas)
     log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
     return -jnp.sum(log_likelihood, axis=(1, 2, 3))
 

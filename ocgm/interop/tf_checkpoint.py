@@ -9,6 +9,7 @@ import pathlib
 import re
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -96,12 +97,13 @@ def _block(
         yield key, block[position - length : position]
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protocol buffer."""
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield number and value, an integer or bytes, of each field of a protocol buffer."""
     position = 0
     while position < len(data):
         tag, position = varint(data, position)
         number, wire_type = tag >> 3, tag & 7
+        value: int | bytes
         if wire_type == 0:
             value, position = varint(data, position)
         else:
@@ -113,12 +115,12 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         yield number, value
 
 
-def _message(data: bytes) -> dict[int, int | bytes]:
+def _message(data: bytes) -> dict[int, Any]:
     """Return the fields of a protocol buffer without repeated fields, by number."""
     return dict(_fields(data))
 
 
-def _tensor(name: str, entry: dict[int, int | bytes], shard: pathlib.Path) -> np.ndarray:
+def _tensor(name: str, entry: dict[int, Any], shard: pathlib.Path) -> np.ndarray:
     """Read the tensor of a `BundleEntryProto`: dtype 1, shape 2, offset 4, size 5, checksum 6, slices 7."""
     if entry[1] not in _DTYPES or 7 in entry:
         what = "in slices" if 7 in entry else f"of TensorFlow's type {entry[1]}"

@@ -136,7 +136,7 @@ class EfficientMORL(nn.Module):
         self.slot_norm = LayerNorm()
         self.initial_posterior = self.param("initial_posterior", zeros_and_ones, (1, 2 * size))
         if self.dual_gru:
-            self.gru = DualGRU()
+            self.gru: nn.Module = DualGRU()
         else:
             self.gru_input = SmallDense(2 * size)
             self.gru = GRU()
@@ -327,7 +327,8 @@ class EfficientMORL(nn.Module):
         if not self.stochastic_layers:
             return jnp.zeros(last.mean.shape[:2]), _STANDARD_NORMAL
         layers = [*earlier, last] if self.prior == "bottom_up" else [last, *reversed(earlier)]
-        kl, prior = layers[0].kl(*_STANDARD_NORMAL), _STANDARD_NORMAL
+        prior: PriorParameters = _STANDARD_NORMAL
+        kl = layers[0].kl(*prior)
         for given, layer, eps in zip(layers[:-1], layers[1:], noise, strict=True):
             prior = conditional_prior(given.sample(eps))
             kl = kl + layer.kl(*prior)

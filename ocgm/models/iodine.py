@@ -133,7 +133,8 @@ class Iteration:
 
     def decode(self, parameters: Any, z: jax.Array) -> jax.Array:
         """Return the decoder's output [B, K, S, S, 4] for latents [B, K, D]."""
-        return fold_slots(functools.partial(self.decoder.apply, parameters), z)
+        apply = functools.partial(self.decoder.apply, parameters)
+        return fold_slots(apply, z)  # type: ignore[arg-type]  # Returns no variables here.
 
     def evaluate(
         self, parameters: Any, posterior: jax.Array, noise: jax.Array, images: jax.Array
@@ -150,9 +151,13 @@ class Iteration:
         All arguments are made constants, so that no second derivatives are computed. The decoder's forward pass is the
         one of `evaluate`, operation by operation, and XLA merges the two.
         """
-        parameters, *fixed = jax.lax.stop_gradient((parameters, posterior, noise, images))
+        parameters, posterior, noise, images = jax.lax.stop_gradient(
+            (parameters, posterior, noise, images)
+        )
         decode = functools.partial(self.decode, parameters)
-        gradients = gradients_for_refinement(decode, *fixed, self.weights, self.pixel_scale)
+        gradients = gradients_for_refinement(
+            decode, posterior, noise, images, self.weights, self.pixel_scale
+        )
         return jax.tree.map(lambda g: self.gradient_scale * g, gradients)
 
     def refine(
@@ -302,7 +307,7 @@ class IODINE(nn.Module):
             self.create_parameters(images, posterior, state)
         iteration, parameters = self.iteration(len(images), train)
 
-        total = 0.0
+        total: jax.Array | float = 0.0
         for t in range(steps):
             noise = standard_normal(self, shape, deterministic and t > 0)
             before = posterior

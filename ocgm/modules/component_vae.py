@@ -1,6 +1,7 @@
 """VAEs that encode and decode the part of an image that a mask selects."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -64,10 +65,10 @@ class ComponentVAE(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        options = {"dtype": self.dtype}
+        options: dict[str, Any] = {"dtype": self.dtype}
         if self.symmetric:
-            self.encoder = GatedEncoder(2 * self.latent_size, self.norms[0], **options)
-            self.decoder = GatedDecoder(
+            self.encoder: nn.Module = GatedEncoder(2 * self.latent_size, self.norms[0], **options)
+            self.decoder: nn.Module = GatedDecoder(
                 self.image_size, self.out_features, self.norms[1], **options
             )
         else:

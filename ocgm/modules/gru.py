@@ -74,6 +74,11 @@ class DualGRU(nn.Module):
                 hidden @ kernels["hh"] + bias_hh[gates],
                 hidden @ kernels["hn"] + bias_hn[candidate],
             ]
-            concatenated = (jnp.concatenate(parts, axis=-1) for parts in (of_input, of_hidden))
-            states.append(_update(*concatenated, hidden))
+            states.append(
+                _update(
+                    jnp.concatenate(of_input, axis=-1),
+                    jnp.concatenate(of_hidden, axis=-1),
+                    hidden,
+                )
+            )
         return states[0], states[1]

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -52,7 +52,7 @@ class Decoder(nn.Module):
         """Decode latents [B, D] to mask logits and component means, [B, image_size, image_size, 4]."""
         k, p = self.kernel_size, self.kernel_size // 2
         z = jnp.concatenate([z, jnp.full((len(z), 1), 5.0)], axis=-1)
-        settings = {"kernel_size": k, "padding": p, "dtype": self.dtype}
+        settings: dict[str, Any] = {"kernel_size": k, "padding": p, "dtype": self.dtype}
         first = BroadcastConv(
             self.features, self.image_size, layer_init=sonnet_init, name="conv_0", **settings
         )
@@ -147,7 +147,7 @@ class RefinementInputs(nn.Module):
             return norm(jax.lax.stop_gradient(x))
 
         positions = {"linear": linear_coordinates, "cosine": cosine_coordinates}[self.coordinates]
-        maps = {
+        by_name = {
             "capacity": jnp.full(images.shape[1:3] + (1,), 0.5),
             "components": pixels.components,
             "coordinates": positions(images.shape[1]),
@@ -162,7 +162,7 @@ class RefinementInputs(nn.Module):
         }
         shape = pixels.components.shape[:-1]
         # The published networks have the channels in the order of these names.
-        maps = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(maps.items())]
+        maps = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(by_name.items())]
         vectors = [
             normalised("dzp", gradients.posterior, axes=-1),
             jnp.full((*shape[:2], 1), 0.5),

@@ -76,10 +76,8 @@ class Conv(nn.Module):
         elif x.shape[1:3] == (k, k) and self.padding == 0:
             x = jnp.tensordot(x, kernel, axes=3)[:, None, None]
         else:
-            padding = self.padding
-            if isinstance(padding, int):
-                padding = [(padding, padding)] * 2
-            x = convolve(x, kernel, padding, self.stride)
+            p = self.padding
+            x = convolve(x, kernel, [(p, p)] * 2 if isinstance(p, int) else p, self.stride)
         if self.use_bias:
             x = x + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         return x

@@ -1,6 +1,7 @@
 """Decoders of EfficientMORL and Slot Attention, which add a learned projection of the position to the latent."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -114,15 +115,14 @@ class PositionedDeconvDecoder(nn.Module):
             )(x)
             x = nn.relu(x)
         if self.output_stride == 1:
-            output = TransposedConv(
+            return TransposedConv(
                 self.out_features,
-                3,
-                1,
+                kernel_size=3,
+                stride=1,
                 layer_init=self.layer_init,
                 dtype=self.dtype,
                 name="output",
-            )
-            return output(x)
+            )(x)
         output = Conv(
             4 * self.out_features,
             3,
@@ -135,7 +135,7 @@ class PositionedDeconvDecoder(nn.Module):
 
 
 # Decoders of EfficientMORL and of Slot Attention by name, and the layers of those that are convolutions alone.
-_CONV_DECODERS = {
+_CONV_DECODERS: dict[str, dict[str, Any]] = {
     "iodine": {"kernel_sizes": (3,) * 5, "paddings": (0,) * 5, "activation": nn.elu},
     "small": {"kernel_sizes": (5, 5, 5, 3), "paddings": (1, 1, 1, 1)},
     "full": {"kernel_sizes": (5, 5, 5, 3), "paddings": (2, 2, 2, 1)},
@@ -151,7 +151,7 @@ def positioned_decoder(
     grid_side: int = 0,
     output_stride: int = 1,
     same_padding: bool = False,
-    **settings: object,
+    **settings: Any,
 ) -> nn.Module:
     """Build a decoder with four output channels.
 
