@@ -23,6 +23,7 @@ test-slow: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 docs: $(VENV)/docs_installed
 	$(RUN) -m sphinx -W --keep-going -q docs docs/_build/html
