@@ -8,7 +8,7 @@ QUICKSTART_DIR ?= runs/quickstart
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: quickstart test test-slow lint docs clean
+.PHONY: quickstart test test-fast test-slow lint docs clean
 
 quickstart: $(VENV)/installed
 	$(RUN) -m experiments.quickstart --workdir=$(QUICKSTART_DIR)
@@ -16,6 +16,12 @@ quickstart: $(VENV)/installed
 # A process for each core, but each takes up to 5 GB: compiled programs stay in memory.
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+# What compiles no model and renders no scene, for the inner loop.
+FAST := $(addprefix tests/,configs data docs evaluation interop modules plots)
+
+test-fast: $(VENV)/installed
+	$(RUN) -m pytest -m "not slow" $(FAST) $(wildcard tests/test_*.py)
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
@@ -40,4 +46,4 @@ $(VENV)/installed: setup.py ocgm/__init__.py
 	touch $@
 
 clean:
-	rm -rf docs/_build $(VENV) .cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf docs/_build $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

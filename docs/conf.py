@@ -3,6 +3,8 @@
 import pathlib
 import re
 
+from sphinx.ext.napoleon import docstring
+
 _ROOT = pathlib.Path(__file__).parents[1]
 
 project = "ocgm"
@@ -49,6 +51,15 @@ def _as_rst(app, what, name, obj, options, lines: list[str]) -> None:
     for i, line in enumerate(lines):
         line = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line).replace("``\\  ", "`` ")
         lines[i] = re.sub(r"(?<![\w*`])\*(\w+)(?![\w ]*\*)", r"\\*\1", line)
+
+
+def _returns(self, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
+    """Read a Returns section as text: types are in the annotations, a colon in it is no separator."""
+    lines = self._dedent(self._consume_to_next_section())
+    return [("", "", lines)] if lines else []
+
+
+docstring.GoogleDocstring._consume_returns_section = _returns
 
 
 def setup(app) -> None:

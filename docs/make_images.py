@@ -1,6 +1,6 @@
 """Make the images of the documentation: python docs/make_images.py.
 
-Draws the shipped models' reconstructions of the first test images of their datasets, which are generated first, and a
+Draws the shipped models' reconstructions of the first test images of their datasets, which are generated, and a
 contact sheet of every generated dataset. The diagrams (.svg) are drawn by hand.
 """
 
@@ -44,6 +44,7 @@ def reconstructions(name: str, num_images: int, all_masks: bool) -> Image.Image:
     """
     model = ocgm.load(name)
     data = model.data_config()
+    data.num_examples = (1, 1, num_images)
     batch = next(iter(eval_batches(data, "test", num_images, num_images)))
     outputs = jax.device_get(model(batch["image"]))
     masks = outputs.log_masks_by_origin if all_masks else {"": outputs.segmentation_log_masks}

@@ -127,7 +127,7 @@ def prepare(name: str, folder: str) -> tuple[float, float, float]:
 
 
 def main(argv: list[str]) -> None:
-    cli.no_arguments(argv)
+    del argv
     print("| Dataset | records/s | records/CPU-second | peak MiB |\n|---|---|---|---|")
     for name in _DATASETS.value:
         with tempfile.TemporaryDirectory() as folder:

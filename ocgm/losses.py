@@ -56,11 +56,11 @@ def mixture_negative_log_likelihood(
     """
     chex.assert_rank([images, components, log_masks], [4, 5, 5])
     chex.assert_equal_shape_prefix([components, log_masks], 4)
-    sigmas = jnp.asarray(sigma, components.dtype)
-    if sigmas.ndim:
-        chex.assert_shape(sigmas, (components.shape[1],))
-        sigmas = sigmas[:, None, None, None]
-    log_density = gaussian_log_density(images[:, None], components, sigmas)
+    scale = jnp.asarray(sigma, components.dtype)
+    if scale.ndim:
+        chex.assert_shape(scale, (components.shape[1],))
+        scale = scale[:, None, None, None]
+    log_density = gaussian_log_density(images[:, None], components, scale)
     log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
     return -jnp.sum(log_likelihood, axis=(1, 2, 3))
 

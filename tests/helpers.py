@@ -118,7 +118,8 @@ def poisoned(make_train_step: Callable, number: int, poison: Callable) -> Callab
 
         def step(state, batch, options):
             if next(calls) == number:
-                poison(state)
+                with jax.transfer_guard("allow"):
+                    poison(state)
             return train_step(state, batch, options)
 
         return step

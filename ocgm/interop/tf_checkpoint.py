@@ -98,13 +98,13 @@ def _block(
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield number and value, an integer or bytes, of each field of a protocol buffer."""
+    """Yield number and value of each field of a protocol buffer."""
     position = 0
     while position < len(data):
         tag, position = varint(data, position)
         number, wire_type = tag >> 3, tag & 7
-        value: int | bytes
         if wire_type == 0:
+            value: Any
             value, position = varint(data, position)
         else:
             if wire_type == 2:

@@ -36,7 +36,10 @@ def infer(
       key: of the random streams.
       options: keyword arguments of the model's call, of `static_options`.
     """
-    return model.apply(variables, images, train=False, rngs=stream_keys(key), **dict(options))
+    result: Any = model.apply(
+        variables, images, train=False, rngs=stream_keys(key), **dict(options)
+    )
+    return result
 
 
 @functools.partial(jax.jit, static_argnames=("model", "batch_size", "num_slots"))
@@ -48,7 +51,10 @@ def sample(
     num_slots: int = 0,
 ) -> Sample:
     """Return scenes drawn from a model's prior, with the configured number of slots if `num_slots` is 0."""
-    return model.apply(variables, batch_size, num_slots, method="sample", rngs=stream_keys(key))
+    result: Any = model.apply(
+        variables, batch_size, num_slots, method="sample", rngs=stream_keys(key)
+    )
+    return result
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -58,7 +64,8 @@ def decode_slots(model: Model, variables: Mapping[str, Any], slots: jax.Array) -
     Raises:
       InputError: the model cannot decode latents alone.
     """
-    return model.apply(variables, slots, method="decode_slots")
+    result: Any = model.apply(variables, slots, method="decode_slots")
+    return result
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -66,4 +73,5 @@ def features(
     model: Model, variables: Mapping[str, Any], images: jax.Array, key: jax.Array
 ) -> jax.Array:
     """Return vectors [B, F] for downstream use, of float32 images [B, S, S, 3] in [0, 1]."""
-    return model.apply(variables, images, method="features", rngs=stream_keys(key))
+    result: Any = model.apply(variables, images, method="features", rngs=stream_keys(key))
+    return result

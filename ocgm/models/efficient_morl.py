@@ -37,7 +37,7 @@ from ocgm.modules.slots import fold_slots
 PRIORS = ("bottom_up", "reversed", "reversed++")
 # Mean and standard deviation of a prior: arrays [B, K, D], or numbers for all latents.
 PriorParameters = tuple[jax.Array | float, jax.Array | float]
-_STANDARD_NORMAL = (0.0, 1.0)
+_STANDARD_NORMAL: PriorParameters = (0.0, 1.0)
 
 
 class Iterate(NamedTuple):
@@ -135,8 +135,9 @@ class EfficientMORL(nn.Module):
         self.to_value = SmallDense(size, use_bias=False)
         self.slot_norm = LayerNorm()
         self.initial_posterior = self.param("initial_posterior", zeros_and_ones, (1, 2 * size))
+        self.gru: Any
         if self.dual_gru:
-            self.gru: nn.Module = DualGRU()
+            self.gru = DualGRU()
         else:
             self.gru_input = SmallDense(2 * size)
             self.gru = GRU()
@@ -327,8 +328,7 @@ class EfficientMORL(nn.Module):
         if not self.stochastic_layers:
             return jnp.zeros(last.mean.shape[:2]), _STANDARD_NORMAL
         layers = [*earlier, last] if self.prior == "bottom_up" else [last, *reversed(earlier)]
-        prior: PriorParameters = _STANDARD_NORMAL
-        kl = layers[0].kl(*prior)
+        kl, prior = layers[0].kl(*_STANDARD_NORMAL), _STANDARD_NORMAL
         for given, layer, eps in zip(layers[:-1], layers[1:], noise, strict=True):
             prior = conditional_prior(given.sample(eps))
             kl = kl + layer.kl(*prior)

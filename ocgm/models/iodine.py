@@ -133,8 +133,7 @@ class Iteration:
 
     def decode(self, parameters: Any, z: jax.Array) -> jax.Array:
         """Return the decoder's output [B, K, S, S, 4] for latents [B, K, D]."""
-        apply = functools.partial(self.decoder.apply, parameters)
-        return fold_slots(apply, z)  # type: ignore[arg-type]  # Returns no variables here.
+        return fold_slots(functools.partial(self.decoder.apply, parameters), z)
 
     def evaluate(
         self, parameters: Any, posterior: jax.Array, noise: jax.Array, images: jax.Array
@@ -151,9 +150,8 @@ class Iteration:
         All arguments are made constants, so that no second derivatives are computed. The decoder's forward pass is the
         one of `evaluate`, operation by operation, and XLA merges the two.
         """
-        parameters, posterior, noise, images = jax.lax.stop_gradient(
-            (parameters, posterior, noise, images)
-        )
+        constants = jax.lax.stop_gradient((parameters, posterior, noise, images))
+        parameters, posterior, noise, images = constants
         decode = functools.partial(self.decode, parameters)
         gradients = gradients_for_refinement(
             decode, posterior, noise, images, self.weights, self.pixel_scale
@@ -307,7 +305,7 @@ class IODINE(nn.Module):
             self.create_parameters(images, posterior, state)
         iteration, parameters = self.iteration(len(images), train)
 
-        total: jax.Array | float = 0.0
+        total = jnp.zeros(())
         for t in range(steps):
             noise = standard_normal(self, shape, deterministic and t > 0)
             before = posterior

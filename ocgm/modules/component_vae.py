@@ -1,7 +1,6 @@
 """VAEs that encode and decode the part of an image that a mask selects."""
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -65,17 +64,18 @@ class ComponentVAE(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        options: dict[str, Any] = {"dtype": self.dtype}
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        size, options = 2 * self.latent_size, (self.activation, self.dtype)
         if self.symmetric:
-            self.encoder: nn.Module = GatedEncoder(2 * self.latent_size, self.norms[0], **options)
-            self.decoder: nn.Module = GatedDecoder(
-                self.image_size, self.out_features, self.norms[1], **options
+            self.encoder = GatedEncoder(size, self.norms[0], self.dtype)
+            self.decoder = GatedDecoder(
+                self.image_size, self.out_features, self.norms[1], self.dtype
             )
         else:
-            options["activation"] = self.activation
-            self.encoder = ComponentEncoder(self.features, 2 * self.latent_size, **options)
+            self.encoder = ComponentEncoder(self.features, size, *options)
             self.decoder = SpatialBroadcastDecoder(
-                self.image_size, self.features, self.out_features, **options
+                self.image_size, self.features, self.out_features, *options
             )
 
     def infer(

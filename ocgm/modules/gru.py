@@ -74,11 +74,8 @@ class DualGRU(nn.Module):
                 hidden @ kernels["hh"] + bias_hh[gates],
                 hidden @ kernels["hn"] + bias_hn[candidate],
             ]
-            states.append(
-                _update(
-                    jnp.concatenate(of_input, axis=-1),
-                    jnp.concatenate(of_hidden, axis=-1),
-                    hidden,
-                )
+            state = _update(
+                jnp.concatenate(of_input, axis=-1), jnp.concatenate(of_hidden, axis=-1), hidden
             )
+            states.append(state)
         return states[0], states[1]

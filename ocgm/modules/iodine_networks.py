@@ -147,7 +147,7 @@ class RefinementInputs(nn.Module):
             return norm(jax.lax.stop_gradient(x))
 
         positions = {"linear": linear_coordinates, "cosine": cosine_coordinates}[self.coordinates]
-        by_name = {
+        maps = {
             "capacity": jnp.full(images.shape[1:3] + (1,), 0.5),
             "components": pixels.components,
             "coordinates": positions(images.shape[1]),
@@ -162,13 +162,13 @@ class RefinementInputs(nn.Module):
         }
         shape = pixels.components.shape[:-1]
         # The published networks have the channels in the order of these names.
-        maps = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(by_name.items())]
+        channels = [jnp.broadcast_to(x, shape + x.shape[-1:]) for _, x in sorted(maps.items())]
         vectors = [
             normalised("dzp", gradients.posterior, axes=-1),
             jnp.full((*shape[:2], 1), 0.5),
             posterior,
         ]
-        return jnp.concatenate(maps, axis=-1), jnp.concatenate(vectors, axis=-1)
+        return jnp.concatenate(channels, axis=-1), jnp.concatenate(vectors, axis=-1)
 
 
 def linear_coordinates(side: int) -> jax.Array:

@@ -5,6 +5,8 @@ biases* from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and with symmetric padding, whi
 convolutions. Other initialisations are passed as `layer_init`. Kernels are stored as [height, width, in, out].
 """
 
+from typing import Any
+
 import chex
 import flax.linen as nn
 import jax
@@ -76,8 +78,10 @@ class Conv(nn.Module):
         elif x.shape[1:3] == (k, k) and self.padding == 0:
             x = jnp.tensordot(x, kernel, axes=3)[:, None, None]
         else:
-            p = self.padding
-            x = convolve(x, kernel, [(p, p)] * 2 if isinstance(p, int) else p, self.stride)
+            padding: Any = self.padding
+            if isinstance(padding, int):
+                padding = [(padding, padding)] * 2
+            x = convolve(x, kernel, padding, self.stride)
         if self.use_bias:
             x = x + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         return x

@@ -71,11 +71,11 @@ class MaskVAE(nn.Module):
         )
         carry = (self.lstm.initial_state(len(images)), first[2])
         _, rest = scan(self, carry, noise[:, 1:])
-        mean, sigma, z = (
+        mean, sigma, sample = (
             jnp.concatenate([one[:, None], others], axis=1)
             for one, others in zip(first, rest, strict=True)
         )
-        return mean, sigma, z
+        return mean, sigma, sample
 
     def decode(self, z: jax.Array, train: bool) -> jax.Array:
         """Decode latents [B, K, D] to log-masks [B, K, S, S, 1].

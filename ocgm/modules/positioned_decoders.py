@@ -115,15 +115,16 @@ class PositionedDeconvDecoder(nn.Module):
             )(x)
             x = nn.relu(x)
         if self.output_stride == 1:
-            return TransposedConv(
+            output = TransposedConv(
                 self.out_features,
-                kernel_size=3,
-                stride=1,
+                3,
+                1,
                 layer_init=self.layer_init,
                 dtype=self.dtype,
                 name="output",
-            )(x)
-        output = Conv(
+            )
+            return output(x)
+        phases = Conv(
             4 * self.out_features,
             3,
             padding=1,
@@ -131,7 +132,7 @@ class PositionedDeconvDecoder(nn.Module):
             dtype=self.dtype,
             name="output",
         )
-        return depth_to_space(output(x))
+        return depth_to_space(phases(x))
 
 
 # Decoders of EfficientMORL and of Slot Attention by name, and the layers of those that are convolutions alone.

@@ -1,4 +1,4 @@
-"""Iterative refinement: gradients of the loss taken inside the model, and memory that is bounded in the steps."""
+"""Iterative refinement: the loss's weights and gradients inside a model, and memory that is bounded in the steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,14 +49,15 @@ def loss_with_gradient(
 
 
 def recomputed(function: Callable[..., Tree]) -> Callable[..., Tree]:
-    """`function`, whose backward pass evaluates it anew from its arguments instead of keeping what it computed.
+    """Return `function` with a backward pass that recomputes it from its arguments instead of keeping its activations.
 
-    `jax.checkpoint` keeps the order of things with barriers, which XLA:CPU removes before it decides on the order: it
-    then evaluates every call anew at once, before the first backward pass, and saves no memory. Here the arguments are
-    made to depend on what the backward pass starts from.
+    `jax.checkpoint` orders the recomputation with barriers, which XLA:CPU removes: it then recomputes all calls at
+    once, before the first backward pass, and saves no memory. Here the arguments are made to depend on the cotangents
+    instead (docs/notes/refinement.md has figures).
 
     Args:
-      function: of positional arrays or trees of them; everything that it differentiates through must be in these.
+      function: function of positional arrays or trees of them. Everything that it differentiates through must be among
+        these.
     """
 
     @jax.custom_vjp
@@ -67,8 +68,8 @@ def recomputed(function: Callable[..., Tree]) -> Callable[..., Tree]:
         return function(*arguments), arguments
 
     def backward(arguments, cotangents):
-        nothing = 0.0 * sum(map(jnp.sum, jax.tree.leaves(cotangents)))
-        arguments = jax.tree.map(lambda x: x + nothing.astype(x.dtype), arguments)
+        zero = 0.0 * sum(map(jnp.sum, jax.tree.leaves(cotangents)))
+        arguments = jax.tree.map(lambda x: x + zero.astype(x.dtype), arguments)
         return jax.vjp(function, *arguments)[1](cotangents)
 
     run.defvjp(forward, backward)

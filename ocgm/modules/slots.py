@@ -1,6 +1,7 @@
 """Networks of one slot, run on all slots."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,7 +19,7 @@ def over_slots(decoder: type[nn.Module]) -> type[nn.Module]:
     )
 
 
-def fold_slots(network: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+def fold_slots(network: Callable[[jax.Array], Any], x: jax.Array) -> jax.Array:
     """Run a network with the slots folded into the batch: [B, K, ...] -> [B, K, ...], at least float32.
 
     Unlike `over_slots` this takes batch statistics over all slots.

@@ -11,7 +11,7 @@ import pytest
 
 import ocgm
 from ocgm import experiment
-from ocgm.commands import dispatcher as main
+from ocgm.commands import dispatcher
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -102,7 +102,7 @@ COMMANDS = _commands()
 def _source(words: list[str]) -> pathlib.Path | None:
     """Return the module that a command line runs; None for other programs."""
     if words[0] == "ocgm":
-        assert words[1] in main.COMMANDS, f"there is no command {words[1]}"
+        assert words[1] in dispatcher.COMMANDS, f"there is no command {words[1]}"
         return ROOT / "ocgm" / "commands" / f"{words[1]}.py"
     if words[1:2] == ["-m"] and words[2].startswith(("experiments.", "ocgm.")):
         return ROOT / f"{words[2].replace('.', '/')}.py"
@@ -149,7 +149,9 @@ def test_commands_and_their_flags_exist():
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_flags_in_text_exist(page):
-    flags = {flag for name in main.COMMANDS for flag in _flags(ROOT / f"ocgm/commands/{name}.py")}
+    flags = {
+        flag for name in dispatcher.COMMANDS for flag in _flags(ROOT / f"ocgm/commands/{name}.py")
+    }
     flags |= {flag for study in (ROOT / "experiments").glob("*.py") for flag in _flags(study)}
     fields = {field for name in experiment.config_names() for field in _flat(_config(name))}
     for flag in re.findall(r"`--([\w.]+)", _FENCE.sub("", page.read_text())):

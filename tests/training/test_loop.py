@@ -204,7 +204,7 @@ def test_time_limit(tiny_config, tmp_path):
     config = tiny_config(max_train_minutes=1e-6, evaluation__every_steps=1000)
     scores = loop.train(config, tmp_path)
     assert saved(tmp_path)[".step"] < 3
-    assert 0 <= scores["sc"] <= 1
+    assert 0 <= scores["sc_attention"] <= 1
 
 
 def test_curriculum(tiny_config, tmp_path):

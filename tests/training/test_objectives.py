@@ -7,7 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common
+from ocgm import experiment
 from ocgm.errors import ConfigError
 from ocgm.training import objectives, optimizers
 from ocgm.training.objectives import default_config
@@ -175,7 +175,7 @@ def test_unknown_objective():
 
 
 def optimizer(**changes):
-    config = common.genesis_v2("multi_dsprites")
+    config = experiment.default_config("genesis_v2", "multi_dsprites")
     config.optimizer.update(changes)
     return optimizers.build(config)
 
