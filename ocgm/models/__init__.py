@@ -71,13 +71,15 @@ def build(config: ml_collections.ConfigDict) -> Model:
 def default_config(name: str) -> dict[str, Any]:
     """Return the default values of a model's attributes as plain data, for `config.model`.
 
-    The fields of `required_fields` are left out; `dtype` is a string.
+    The fields of `required_fields` are left out; a `dtype` is a string.
 
     Raises:
       ConfigError: the model is unknown.
     """
     config = {k: v for k, v in _fields(name).items() if v is not dataclasses.MISSING}
-    return {**config, "dtype": jnp.dtype(config["dtype"]).name}
+    if "dtype" in config:
+        config["dtype"] = jnp.dtype(config["dtype"]).name
+    return config
 
 
 def required_fields(name: str) -> tuple[str, ...]:
