@@ -1,7 +1,9 @@
 """What holds for every model: it trains, resumes bit-exactly, evaluates, samples, draws, and refuses nonsense."""
 
-import functools
 import json
+import math
+import shutil
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +14,11 @@ from ml_collections import ConfigDict
 from reference_weights import fixture_weight
 from tiny_models import MODELS, STEPS, experiment, fresh
 
-from ocgm import models
+from ocgm import losses, models, run_dir, sharding
 from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.inference import load
 from ocgm.interop import entries_of, torch_import
-from ocgm.models import abstract_variables
-from ocgm.models.base import stream_keys
+from ocgm.models import abstract_variables, calls
 from ocgm.training import loop, step
 
 _AUTOENCODERS = ("slot_attention", "slot_mlp")
@@ -25,11 +26,27 @@ _AUTOENCODERS = ("slot_attention", "slot_mlp")
 
 @pytest.fixture(scope="module", params=[name for name in MODELS if name != "genesis_v2"])
 def run(request, tiny_config, tmp_path_factory):
-    """An uninterrupted run of each model: its name, config and folder."""
+    """An uninterrupted run of each model: its name, config and folder; what resumes it compiles nothing again."""
     config = experiment(tiny_config, request.param)
     folder = tmp_path_factory.mktemp(request.param)
-    loop.train(config, folder)
-    return request.param, config, folder
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("make_train_step", "make_evaluator"):
+            patch.setattr(loop, name, made_once(getattr(loop, name)))
+        loop.train(config, folder)
+        yield request.param, config, folder
+
+
+def made_once(make: Callable) -> Callable:
+    """Return a `make(config, ...)` that is called once for equal configs."""
+    made = {}
+
+    def cached(config, *arguments):
+        key = run_dir.to_json(config)
+        if key not in made:
+            made[key] = make(config, *arguments)
+        return made[key]
+
+    return cached
 
 
 def test_trains_evaluates_and_draws(run):
@@ -41,11 +58,13 @@ def test_trains_evaluates_and_draws(run):
     assert [path.name for path in (folder / "figures").iterdir()] == ["step_00000012.png"]
 
 
-def test_resumes_bit_exactly(run, tiny_config, tmp_path):
-    name, config, folder = run
-    loop.train(experiment(tiny_config, name, num_train_steps=STEPS // 2), tmp_path)
-    loop.train(config, tmp_path)
-    assert_same(saved(tmp_path), saved(folder))
+def test_resumes_bit_exactly(run, tmp_path, capsys):
+    _, config, folder = run
+    workdir = shutil.copytree(folder, tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints" / str(STEPS))
+    loop.train(config, workdir)
+    assert f"from step {STEPS // 2}" in capsys.readouterr().out
+    assert_same(saved(workdir), saved(folder))
 
 
 def test_masks_samples_and_features(run):
@@ -83,26 +102,30 @@ def test_every_model_is_tested():
     assert {settings["name"] for settings in MODELS.values()} == set(models.NAMES)
 
 
+def distinct_variables(model):
+    """Return weights at which masks and components differ from slot to slot."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        fan_in = math.prod(leaf.shape[:-1])
+        center = float(path[-1].key in ("scale", "var"))
+        return jnp.asarray(
+            center + rng.normal(size=leaf.shape) / max(fan_in, 100) ** 0.5, leaf.dtype
+        )
+
+    variables = jax.tree_util.tree_map_with_path(draw, abstract_variables(model))
+    weights = losses.LossWeights(jnp.float32(1), jnp.float32(1))._asdict()
+    placement = sharding.replicated(sharding.make_mesh())  # As `load` places them.
+    return jax.device_put({**variables, "loss_weights": weights}, placement)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
     """Shapes and ranges of the outputs; the masks and components add up to the reconstruction."""
     model = models.build(ConfigDict({"image_size": 32, **MODELS[name]}))
-    images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
-    key = jax.random.key(0)
-
-    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def infer():
-        variables = model.init({"params": key, **stream_keys(key)}, images, train=False)
-        # Weights at which masks and components differ from slot to slot.
-        leaves, tree = jax.tree.flatten(variables["params"])
-        keys = jax.random.split(key, len(leaves))
-        noise = [0.05 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
-        params = jax.tree.map(jnp.add, variables["params"], jax.tree.unflatten(tree, noise))
-        return model.apply(
-            {**variables, "params": params}, images, train=False, rngs=stream_keys(key)
-        )
-
-    outputs = infer()
+    images = jnp.asarray(np.random.default_rng(1).random((2, 32, 32, 3)), jnp.float32)
+    # The call of `test_masks_samples_and_features`, which is compiled once.
+    outputs = calls.infer(model, distinct_variables(model), images, jax.random.key(0))
     slots = MODELS[name].get("num_slots", 1)
     assert outputs.reconstruction.shape == images.shape
     assert outputs.components.shape == (2, slots, 32, 32, 3)

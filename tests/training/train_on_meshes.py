@@ -1,4 +1,4 @@
-"""Train on several meshes over the devices of one process: python train_on_meshes.py CONFIG.json OUTPUT.npz.
+"""Train on several meshes over the devices of one process: python train_on_meshes.py CONFIG.json OUTPUT.npz STEPS.
 
 A program of its own, since the number of devices cannot change within a process. Started by test_meshes.py.
 """
@@ -17,10 +17,9 @@ from ocgm.training.step import abstract_state, init_state, make_train_step
 
 # Devices along (data, fsdp).
 MESHES = {"1": (1, 1), "8": (8, 1), "4x2": (4, 2)}
-NUM_STEPS = 20
 
 
-def main(config_file: str, output: str) -> None:
+def main(config_file: str, output: str, num_steps: str) -> None:
     config = run_dir.from_json(pathlib.Path(config_file).read_text())
     arrays = {}
     for name, shape in MESHES.items():
@@ -36,7 +35,7 @@ def main(config_file: str, output: str) -> None:
         train_step = make_train_step(config, mesh)
         batches = train_iterator(config.data, config.batch_size, config.seed)
         losses = []
-        for _ in range(NUM_STEPS):
+        for _ in range(int(num_steps)):
             batch = jax.device_put(next(batches), sharding.batch_sharding(mesh))
             state, metrics = train_step(state, batch, ())
             losses.append(metrics["loss"])
