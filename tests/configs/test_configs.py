@@ -27,7 +27,6 @@ NAMES = [
     for file in FILES
     for name in [f"{file}:{spec}" for spec in experiment.expand_specs(specs(file))] or [file]
 ]
-OF_PAPERS = [name for name in NAMES if not re.match("quickstart|pretrained|genesis_v2_any", name)]
 
 
 @functools.cache
@@ -184,45 +183,19 @@ def test_sizes_of_refining_models(name, side, slots, parameters):
     assert num_parameters(config) == parameters
 
 
-# By beginning of the name, the first that fits: optimizer, batch, steps, objective, clipping, sigma of components.
-_PROTOCOLS = {
-    "genesis_multi_dsprites_textured": ("adam", 32, 500_000, "elbo", 0.0, 0.1),
-    "efficient_morl_ablations:clevr6,no_geco": ("adam", 32, 50_000, "elbo", 5.0, 0.1),
-    "efficient_morl_ablations:tetrominoes,no_geco": ("adam", 32, 200_000, "elbo", 5.0, 0.3),
-    "efficient_morl_ablations:clevr6": ("adam", 32, 50_000, "error_weight_geco", 5.0, 0.1),
-    "efficient_morl_ablations": ("adam", 32, 200_000, "error_weight_geco", 5.0, 0.3),
-    "efficient_morl_tetrominoes": ("adam", 32, 200_000, "error_weight_geco", 5.0, 0.3),
-    "efficient_morl_multi_dsprites": ("adam", 32, 300_000, "elbo", 5.0, 0.1),
-    "efficient_morl": ("adam", 32, 300_000, "error_weight_geco", 5.0, 0.1),
-    "slot_": ("adam", 64, 500_000, "elbo", 0.0, None),
-    "iodine_clevr6": ("adam", 4, 1_000_000, "elbo", 5.0, None),
-    "iodine_multi_dsprites": ("adam", 16, 1_000_000, "elbo", 5.0, None),
-    "iodine_tetrominoes": ("adam", 128, 1_000_000, "elbo", 5.0, None),
-    "monet_g_": ("adam", 32, 500_000, "geco", 0.0, 0.7),
-    "monet_": ("rmsprop", 64, 1_000_000, "elbo", 0.0, 0.11),
-    "": ("adam", 32, 500_000, "geco", 0.0, 0.7),
-}
-
-
-@pytest.mark.parametrize("name", OF_PAPERS)
-def test_protocol(name):
+@pytest.mark.parametrize("name", [n for n in NAMES if re.match("efficient_morl|slot_|iodine", n)])
+def test_learning_rates(name):
+    """The schedules of the papers, at the steps where they can be told apart."""
     config = load(name)
-    expected = next(row for start, row in _PROTOCOLS.items() if name.startswith(start))
-    rule, objective = config.optimizer, config.objective
-    sigma = config.model.get("component_sigma")
-    recipe = (rule.name, config.batch_size, config.num_train_steps, objective.name, rule.clip_norm)
-    assert (*recipe, sigma) == expected
-    # Learning rates: Slot Attention's halves every 100,000 steps, of EfficientMORL's authors after the warm-up.
-    halves = 0.5 if "efficient_morl" in name else 0.5 ** (1.1)
-    rate = optimizers.learning_rate_schedule(rule)
-    if name.startswith(("efficient_morl", "slot_")):
-        np.testing.assert_allclose([rate(0), rate(110_000)], [0.0, 4e-4 * halves], rtol=1e-5)
-    elif name.startswith("iodine"):
+    rate = optimizers.learning_rate_schedule(config.optimizer)
+    if name.startswith("iodine"):
+        # By batch size, since the published rates are divided by the root of the number of devices.
         base = {4: 1e-3 / 8**0.5, 16: 3e-4 / 8**0.5, 128: 3e-4 / 2**0.5}[config.batch_size]
         np.testing.assert_allclose([rate(0), rate(1e6)], [base, base / 10], rtol=2e-3)
-        assert rule.b1 == 0.95
     else:
-        assert rate(0) == rate(499_999) == pytest.approx(1e-4)
+        # Halves every 100,000 steps; in EfficientMORL's code from the end of the warm-up on.
+        halves = 0.5 if "efficient_morl" in name else 0.5**1.1
+        np.testing.assert_allclose([rate(0), rate(110_000)], [0.0, 4e-4 * halves], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
