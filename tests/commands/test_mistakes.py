@@ -54,7 +54,7 @@ def assert_told(done, *parts: str, prefix: str = "error: ") -> None:
         ("--config.optimizer.name=sgd", ("config.optimizer.name='sgd' is not",)),
         ("--config.batch_size=7", ("config.batch_size=7 is not a multiple of the 2 devices",)),
         ("--config.mesh.fsdp=4", ("fsdp=4 does not fit the 2 device(s)",)),
-        ("--config.data.name=sprites", ("unknown dataset 'sprites'; there are multi_dsprites",)),
+        ("--config.data.name=sprites", ("unknown dataset 'sprites'; known are multi_dsprites",)),
         ("--config.data.variant=uniqe", ("uniqe",)),
         (
             "--config.data.name=objects_room",
