@@ -31,6 +31,7 @@ test-slow: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 docs: $(VENV)/docs_installed
 	$(RUN) -m sphinx -W --keep-going -q docs docs/_build/html
@@ -47,4 +48,4 @@ $(VENV)/installed: setup.py ocgm/__init__.py
 	touch $@
 
 clean:
-	rm -rf docs/_build $(VENV) .cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf docs/_build $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,11 +1,16 @@
 """Conversion between 8-bit and floating-point images, for NumPy and JAX arrays."""
 
+from typing import TypeVar
+
 import jax
 import numpy as np
 from PIL import Image
 
+Array = jax.Array | np.ndarray
+_Array = TypeVar("_Array", jax.Array, np.ndarray)
 
-def to_float(images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
+
+def to_float(images: _Array) -> _Array:
     """Convert uint8 images to float32 in [0, 1].
 
     Args:
@@ -17,7 +22,7 @@ def to_float(images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
     return images.astype(np.float32) / np.float32(255)
 
 
-def to_uint8(images: np.ndarray | jax.Array) -> np.ndarray:
+def to_uint8(images: Array) -> np.ndarray:
     """Convert float images to uint8 by rounding; values outside [0, 1] are clipped.
 
     Args:

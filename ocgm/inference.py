@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from ocgm.errors import CheckpointError, InputError
 from ocgm.files import write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
-from ocgm.models.base import Outputs, Sample
+from ocgm.models.base import Model, Outputs, Sample
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_inference_state
 
@@ -64,7 +63,7 @@ class TrainedModel:
     """
 
     config: ml_collections.ConfigDict
-    model: nn.Module
+    model: Model
     variables: dict[str, Any]
     step: int
 
@@ -90,11 +89,9 @@ class TrainedModel:
           InputError: wrong rank, channels, size, dtype or range, or an option that the model does not have.
         """
         side = self.config.model.image_size
-        if resize:
-            images = _resize(images, side)
-        images = check_images(images, side)
-        options = calls.static_options(self.options(options))
-        return calls.infer(self.model, self.variables, images, jax.random.key(seed), options)
+        checked = check_images(_resize(images, side) if resize else images, side)
+        static = calls.static_options(self.options(options))
+        return calls.infer(self.model, self.variables, checked, jax.random.key(seed), static)
 
     def in_batches(
         self, images: np.ndarray, batch_size: int, seed: int = 0, **options: Any
@@ -125,8 +122,8 @@ class TrainedModel:
 
     def features(self, images: np.ndarray, seed: int = 0) -> jax.Array:
         """Return vectors [B, F] for downstream use, as the model's paper takes them, of images [B, S, S, 3]."""
-        images = check_images(images, self.config.model.image_size)
-        return calls.features(self.model, self.variables, images, jax.random.key(seed))
+        checked = check_images(images, self.config.model.image_size)
+        return calls.features(self.model, self.variables, checked, jax.random.key(seed))
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of the model's call: those of the config, changed by those given.
@@ -203,7 +200,7 @@ def evaluate(
     return scores
 
 
-def check_images(images: np.ndarray, image_size: int) -> jax.Array:
+def check_images(images: np.ndarray | Sequence[np.ndarray], image_size: int) -> jax.Array:
     """Return uint8 or float images as float32 [B, S, S, 3] in [0, 1].
 
     Raises:
@@ -321,7 +318,7 @@ def export(model: TrainedModel, folder: pathlib.Path) -> None:
 
 
 def _load_export(
-    folder: pathlib.Path, config: ml_collections.ConfigDict, model: nn.Module, step: int | None
+    folder: pathlib.Path, config: ml_collections.ConfigDict, model: Model, step: int | None
 ) -> TrainedModel:
     path = folder / _EXPORT
     try:

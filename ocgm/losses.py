@@ -59,7 +59,7 @@ def mixture_negative_log_likelihood(
     scale = jnp.asarray(sigma, components.dtype)
     if scale.ndim:
         chex.assert_shape(scale, (components.shape[1],))
-        scale = scale[:, None, None, None]
+        scale = scale[None, :, None, None, None]
     log_density = gaussian_log_density(images[:, None], components, scale)
     log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
     return -jnp.sum(log_likelihood, axis=(1, 2, 3))

@@ -57,7 +57,7 @@ def state_shardings(mesh: Mesh, abstract_state: Any) -> Any:
         axes = [axis for axis, size in enumerate(leaf.shape) if size % fsdp == 0]
         if fsdp == 1 or np.prod(leaf.shape) < _MIN_SHARDED_SIZE or not axes:
             return replicated(mesh)
-        spec = [None] * len(leaf.shape)
+        spec: list[str | None] = [None] * len(leaf.shape)
         spec[max(axes, key=lambda axis: leaf.shape[axis])] = "fsdp"
         return NamedSharding(mesh, PartitionSpec(*spec))
 

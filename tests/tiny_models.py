@@ -71,13 +71,13 @@ def experiment(tiny_config, name: str, **changes):
     config = tiny_config(**settings | changes)
     side = config.data.get_ref("image_size")
     with config.unlocked():
-        config.model = ConfigDict({"image_size": side, "dtype": "float32", **MODELS[name]})
+        config.model = ConfigDict({"image_size": side, **MODELS[name]})
     return config
 
 
 def fresh(name: str, **changes) -> TrainedModel:
     """Return a model whose variables are all zero."""
-    settings = ConfigDict({"image_size": 32, "dtype": "float32", **MODELS[name], **changes})
+    settings = ConfigDict({"image_size": 32, **MODELS[name], **changes})
     model = models.build(settings)
     variables = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), abstract_variables(model)

@@ -33,7 +33,7 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     if module and {"--help", "-h"} & set(argv):
-        print(f"{module.__doc__.strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+        print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
         return
     app.run(functools.partial(_call, main), argv=argv, flags_parser=_parse_flags)
 
@@ -103,7 +103,7 @@ def folder(value: str) -> pathlib.Path:
 def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a compressed npz file atomically."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # No name is allow_pickle.
     write_atomically(path, buffer.getvalue())
 
 

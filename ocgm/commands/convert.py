@@ -8,8 +8,8 @@ Attention. All other commands take the run, and training resumes from it.
 """
 
 import jax
+import jax.numpy as jnp
 import ml_collections
-import numpy as np
 from absl import flags as absl_flags
 
 from ocgm import models, run_dir
@@ -21,9 +21,9 @@ from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import TrainState
 
 _CONFIG = flags.config()
-_CHECKPOINT = absl_flags.DEFINE_string("checkpoint", None, "The authors' file.")
+_CHECKPOINT = absl_flags.DEFINE_string("checkpoint", None, "The authors' file.", required=True)
 _WORKDIR = flags.workdir("Directory of the run to create; it must not hold checkpoints.")
-absl_flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
+absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:
@@ -50,10 +50,10 @@ def _train_state(config: ml_collections.ConfigDict, variables: dict, step: int) 
     if "geco" in config.objective.name:
         loss_weights = loss_weights._replace(**imported)
     return TrainState(
-        step=np.int32(step),
+        step=jnp.int32(step),
         params=params,
         model_state=variables,
         loss_weights=loss_weights,
         opt_state=opt_state,
-        failed=np.int32(0),
+        failed=jnp.int32(0),
     )

@@ -26,7 +26,6 @@ _STEP = flags.step()
 _SEED = flags.seed()
 _DATA_DIR = flags.data_dir()
 _OPTIONS = flags.ModelOptions()
-absl_flags.mark_flag_as_required("workdir")
 
 
 def main(argv: list[str]) -> None:

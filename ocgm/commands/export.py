@@ -13,9 +13,8 @@ from ocgm.commands import cli, flags
 from ocgm.files import write_atomically
 
 _WORKDIR = flags.workdir("Directory of a run.")
-_OUTPUT = absl_flags.DEFINE_string("output", None, "Directory to write.")
+_OUTPUT = absl_flags.DEFINE_string("output", None, "Directory to write.", required=True)
 _STEP = flags.step()
-absl_flags.mark_flags_as_required(["workdir", "output"])
 
 
 def main(argv: list[str]) -> None:

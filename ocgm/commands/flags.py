@@ -24,8 +24,8 @@ def config() -> flags.FlagHolder:
 
 
 def workdir(text: str) -> flags.FlagHolder[str]:
-    """Define --workdir with a help text of its own."""
-    return flags.DEFINE_string("workdir", None, text)
+    """Define --workdir, which must be given, with a help text of its own."""
+    return flags.DEFINE_string("workdir", None, text, required=True)
 
 
 def trained_model() -> flags.FlagHolder[str]:

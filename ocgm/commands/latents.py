@@ -10,7 +10,9 @@ the measures.
 import re
 
 import jax
+import numpy as np
 from absl import flags as absl_flags
+from PIL import Image
 
 from ocgm import inference
 from ocgm.commands import cli, flags
@@ -39,7 +41,6 @@ _OPTIONS = flags.ModelOptions()
 _BATCH_SIZE = flags.batch_size(32)
 _STEP = flags.step()
 _DATA_DIR = flags.data_dir()
-absl_flags.mark_flag_as_required("workdir")
 
 
 def main(argv: list[str]) -> None:
@@ -63,7 +64,8 @@ def main(argv: list[str]) -> None:
     pairs = [_pair(text, measured.slots.shape) for text in _TRAVERSE.value]
     print(f"step {trained.step:,}, {_SPLIT.value} images of {data.name}")
 
-    active, pictures = None, {}
+    active: np.ndarray | None = None
+    pictures: dict[str, Image.Image] = {}
     try:
         active, pictures = latent_report.activeness_and_figures(
             trained.model,

@@ -5,7 +5,6 @@ ocgm sample --workdir=runs/quickstart --num_slots=7
 
 import jax
 import numpy as np
-from absl import flags as absl_flags
 
 from ocgm import inference
 from ocgm.commands import cli, flags
@@ -17,7 +16,6 @@ _NUM_IMAGES = flags.num_images(8, "Number of scenes.")
 _NUM_SLOTS = flags.num_slots()
 _SEED = flags.seed()
 _STEP = flags.step()
-absl_flags.mark_flag_as_required("workdir")
 
 
 def main(argv: list[str]) -> None:

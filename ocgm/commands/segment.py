@@ -19,7 +19,7 @@ from ocgm.datasets.builders.image_files import load_images
 from ocgm.errors import InputError
 from ocgm.images import to_float
 from ocgm.models.base import Outputs
-from ocgm.plots import figures
+from ocgm.plots import figures, palette
 
 _WORKDIR = flags.trained_model()
 _OUTPUT = absl_flags.DEFINE_string("output", "segmentation", "Directory for the results.")
@@ -27,7 +27,6 @@ _OPTIONS = flags.ModelOptions()
 _SEED = flags.seed()
 _STEP = flags.step()
 _BATCH_SIZE = flags.batch_size(16)
-absl_flags.mark_flag_as_required("workdir")
 
 
 def main(argv: list[str]) -> None:
@@ -64,8 +63,8 @@ def _save_figures(
     labels: np.ndarray,
 ) -> None:
     """Write the three figures of each image, float [N, S, S, 3], with its segmentation, integers [N, S, S]."""
-    maps = figures.segmentation_map(outputs.segmentation_log_masks)
-    overlays = figures.overlay(images, labels, 0.5)
+    maps = palette.segmentation_map(outputs.segmentation_log_masks)
+    overlays = palette.overlay(images, labels, 0.5)
     for i, name in enumerate(names):
         one = jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], outputs)
         components = figures.reconstruction_figure(

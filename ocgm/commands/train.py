@@ -21,7 +21,7 @@ _PROFILE_STEPS = absl_flags.DEFINE_list(
     [],
     "FIRST,LAST: trace these steps with jax.profiler, into profile/ of the run.",
 )
-absl_flags.mark_flags_as_required(["config", "workdir"])
+absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:

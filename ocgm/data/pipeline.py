@@ -18,6 +18,7 @@ from ocgm.data.registry import get_spec
 from ocgm.data.storage import open_builder, prepare
 from ocgm.datasets.builders import base, resizing
 from ocgm.datasets.builders.base import SceneBuilder
+from ocgm.datasets.builders.generated import GeneratedBuilder
 from ocgm.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -60,6 +61,7 @@ def train_iterator(
       UserError: see `prepare`; or if sizes do not fit.
     """
     rows = _process_rows(batch_size, process_index, process_count)
+    read: _SceneMaker | _Reader
     if data_config.on_the_fly:
         read = _SceneMaker(data_config, "train", ("image",))
         first = seed * _SCENES_OF_A_SEED
@@ -218,7 +220,7 @@ class _SceneMaker(_Fields):
 
     def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
         builder = open_builder(data_config)
-        if not getattr(builder, "ENDLESS", False):
+        if not (isinstance(builder, GeneratedBuilder) and builder.ENDLESS):
             raise UserError(
                 f"on_the_fly=True, but {data_config.name} is not a dataset with an endless supply of"
                 " generated scenes; `ocgm data list` prints all datasets"

@@ -37,7 +37,12 @@ class DevicePrefetcher(grain.experimental.ThreadPrefetchDatasetIterator):
         self._is_closed = False
         # Or the thread, a daemon, is still in JAX when the interpreter exits, which may abort.
         reference = weakref.ref(self)
-        atexit.register(lambda: (alive := reference()) and alive.close())
+
+        def close() -> None:
+            if (alive := reference()) is not None:
+                alive.close()
+
+        atexit.register(close)
 
     def __next__(self) -> dict[str, jax.Array]:
         start = time.perf_counter()

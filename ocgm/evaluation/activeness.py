@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ocgm.evaluation.dci import slot_codes
 from ocgm.models import calls
-from ocgm.models.base import STREAMS, Outputs
+from ocgm.models.base import STREAMS, Model, Outputs
 
 # Values of a dimension: the paper's numbers for measuring and for showing.
 _NUM_MEASURED, _NUM_SHOWN = 6, 8
@@ -36,7 +35,7 @@ def random_slots(num_images: int, num_slots: int, seed: int = 0) -> np.ndarray:
 
 
 def activeness(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     slots: np.ndarray,
     chosen: np.ndarray,
@@ -72,7 +71,7 @@ def activeness(
 
 
 def traverse(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     slots: np.ndarray,
     slot: int,
@@ -104,7 +103,7 @@ def traverse(
     return _in_chunks(pictures, max(1, batch_size // _NUM_SHOWN), *arguments)
 
 
-def masks_of_codes(model: nn.Module, variables: Mapping[str, Any], outputs: Outputs) -> jax.Array:
+def masks_of_codes(model: Model, variables: Mapping[str, Any], outputs: Outputs) -> jax.Array:
     """Return the log-masks [B, K, H, W, 1] that assign codes to objects.
 
     These are the attention masks of models that have both kinds; otherwise, as in the paper, the masks that the codes

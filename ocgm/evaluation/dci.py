@@ -11,9 +11,10 @@ quantitative evaluation of disentangled representations" (ICLR 2018), for the sc
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import chex
+import jax
 import numpy as np
 
 from ocgm.errors import InputError, UserError
@@ -29,8 +30,8 @@ Factors = dict[str, tuple[np.ndarray, str]]
 _TINY = 1e-11
 
 
-def slot_codes(outputs: Outputs) -> np.ndarray:
-    """The codes [B, K, D] of slots: means of their posterior, or the slots themselves where it is in parts or none.
+def slot_codes(outputs: Outputs) -> jax.Array:
+    """Return the codes [B, K, D] of slots: means of their posterior, or the slots where it is in parts or none.
 
     GENESIS has a posterior of masks and one of components, Slot Attention has none.
     """
@@ -48,7 +49,7 @@ def match_slots(
     min_pixels: int = 50,
     min_iou: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Assigns slots to objects so that the sum of their IoU is as large as it can be (Hungarian algorithm).
+    """Assign slots to objects so that the sum of their IoU is as large as it can be (Hungarian algorithm).
 
     A pixel belongs to the slot with its largest mask. With fewer slots than objects some objects get none.
 
@@ -80,7 +81,7 @@ def match_slots(
 
 
 def match_objects(
-    batch: Mapping[str, np.ndarray],
+    batch: Mapping[str, Any],
     codes: np.ndarray,
     log_masks: np.ndarray,
     factors: Mapping[str, "Factor"],
@@ -99,15 +100,13 @@ def match_objects(
       Codes [M, D]; values [M, ...] of each factor of objects that is to be scored.
     """
     chex.assert_equal_shape_prefix([codes, log_masks], 2)
-    image, row, slot = [], [], []
+    matched: list[tuple[np.integer, ...]] = []
     for i in np.flatnonzero(batch["valid"]):
         objects = range(1, batch["num_objects"][i] + 1)
         labels, slots = match_slots(batch["masks"][i], objects, log_masks[i, ..., 0], min_pixels)
-        image += [i] * len(labels)
-        row += (labels - 1).tolist()
-        slot += slots.tolist()
-    # Of nothing matched the index arrays would be float.
-    image, row, slot = (np.array(index, int) for index in (image, row, slot))
+        matched += [(i, label - 1, slot) for label, slot in zip(labels, slots, strict=True)]
+    # An empty list alone gives neither this dtype nor this shape.
+    image, row, slot = np.array(matched, int).reshape(-1, 3).T
     scored = {name for name, factor in factors.items() if factor.of == "object" and factor.scored}
     values = {name: v[image, row] for name, v in batch["factors"].items() if name in scored}
     return codes[image, slot], values
@@ -124,7 +123,7 @@ def with_kinds(values: Mapping[str, np.ndarray], factors: Mapping[str, "Factor"]
       name -> (values [N], "class" or "number"). A vector of numbers becomes three factors, such as `position_x` or
       `color_red`; different colours of the kind "class" become different integers.
     """
-    result = {}
+    result: Factors = {}
     for name, of_objects in values.items():
         kind = factors[name].kind
         if of_objects.ndim == 1:
@@ -166,7 +165,7 @@ class Scores:
 
 
 def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
-    """Scores codes by what gradient-boosted trees make of them, one model a factor, fitted to one half of the objects.
+    """Score codes by gradient-boosted trees that predict the factors, one model per factor, on half of the objects.
 
     The trees have scikit-learn's default settings, as in the paper. The authors' released code differs in two ways from
     what the published numbers need. It keeps the *name* of the kind of model and the model itself in one variable, so
@@ -209,14 +208,15 @@ def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
     if len(varying) < 2:
         raise InputError(f"no two factors vary among both halves of the {len(codes)} objects.")
 
-    importance, informativeness, equal = [], {}, []
+    importances, equal = [], []
+    informativeness: dict[str, float] = {}
     for name, (values, kind) in varying.items():
         trees = GradientBoostingClassifier if kind == "class" else GradientBoostingRegressor
         model = trees(random_state=seed).fit(codes[train], values[train])
-        importance.append(np.abs(model.feature_importances_))
+        importances.append(np.abs(model.feature_importances_))
         informativeness[name] = float(model.score(codes[test], values[test]))
         equal.append(np.mean(model.predict(codes[test]) == values[test]))
-    importance = np.stack(importance, axis=1)
+    importance = np.stack(importances, axis=1)
 
     def mean_of(kind: str) -> float | None:
         scores = [informativeness[name] for name, (_, own) in varying.items() if own == kind]
@@ -234,17 +234,17 @@ def dci(codes: np.ndarray, factors: Factors, seed: int = 5) -> Scores:
 
 
 def disentanglement(importance: np.ndarray) -> float:
-    """How far each code dimension matters for one factor only, from importances [D, number of factors]."""
+    """Return how far each code dimension matters for one factor only, from importances [D, number of factors]."""
     return _concentration(importance, axis=1)
 
 
 def completeness(importance: np.ndarray) -> float:
-    """How far each factor rests on one code dimension only, from importances [D, number of factors]."""
+    """Return how far each factor rests on one code dimension only, from importances [D, number of factors]."""
     return _concentration(importance, axis=0)
 
 
 def _concentration(importance: np.ndarray, axis: int) -> float:
-    """1 - entropy along an axis, in units of its largest value, averaged with the sums along the axis as weights."""
+    """Return 1 - entropy along an axis, in units of its maximum, averaged with the sums along the axis as weights."""
     shares = importance + _TINY
     shares = shares / shares.sum(axis, keepdims=True)
     concentration = 1 + (shares * np.log(shares)).sum(axis) / np.log(importance.shape[axis])

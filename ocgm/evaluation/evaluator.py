@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -16,7 +15,7 @@ from ocgm.datasets.builders import resizing
 from ocgm.evaluation import segmentation
 from ocgm.images import to_float
 from ocgm.models import calls
-from ocgm.models.base import Outputs
+from ocgm.models.base import Model, Outputs
 from ocgm.plots import figures
 
 
@@ -40,7 +39,7 @@ class Evaluator:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         dataset: str,
         mesh: jax.sharding.Mesh,
         num_figure_images: int = 8,
@@ -71,7 +70,6 @@ class Evaluator:
         batch_sharding = sharding.batch_sharding(self._mesh)
         # Far from the keys of the training steps, which are folded in from 0 up.
         key = jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
-        totals, first, outputs = None, None, None
         for i, batch in enumerate(batches):
             if "masks" in batch:
                 segmentation.check_labels(batch["masks"], self._num_labels)
@@ -82,9 +80,11 @@ class Evaluator:
             sums, figure_batch, figure_outputs = self._step(
                 variables, on_device, jax.random.fold_in(key, i)
             )
-            totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
-            if first is None:
+            if i == 0:
+                totals = sums
                 first, outputs = jax.device_get((figure_batch, figure_outputs))
+            else:
+                totals = jax.tree.map(jnp.add, totals, sums)
         totals = jax.device_get(totals)
         count = totals.pop("count")
         return {name: float(total / count) for name, total in totals.items()}, first, outputs
@@ -112,7 +112,7 @@ def _errors(outputs: Outputs, images: jax.Array) -> dict[str, jax.Array]:
         "reconstruction_error": outputs.reconstruction_error,
         "reconstruction_error_per_element": outputs.reconstruction_error / images[0].size,
         "mean_squared_error": jnp.mean(squared, axis=(1, 2, 3)),
-        "kl": sum(kl_terms),
+        "kl": sum(kl_terms, start=jnp.float32(0.0)),
         "slots_used": jnp.sum(outputs.active_slots, axis=1),
     }
 
@@ -121,7 +121,7 @@ def _segmentation_scores(
     outputs: Outputs, true_labels: jax.Array, num_labels: int
 ) -> dict[str, jax.Array]:
     """Return segmentation metrics [B] of each kind of masks."""
-    scores = {}
+    scores: dict[str, jax.Array] = {}
     by_origin = outputs.log_masks_by_origin
     for origin, log_masks in by_origin.items():
         suffix = f"_{origin}" if len(by_origin) > 1 else ""
@@ -132,7 +132,7 @@ def _segmentation_scores(
 
 
 def evaluate(
-    model: nn.Module,
+    model: Model,
     variables: dict[str, Any],
     data: ml_collections.ConfigDict,
     *,

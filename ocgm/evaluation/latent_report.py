@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -19,7 +18,8 @@ from ocgm.errors import InputError
 from ocgm.evaluation import activeness, dci, segmentation
 from ocgm.images import to_float
 from ocgm.models import calls
-from ocgm.plots import figures
+from ocgm.models.base import Model
+from ocgm.plots import figures, heat_map
 
 _TRAVERSED_IMAGES, TRAVERSED_DIMENSIONS = 2, 6
 
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     data: ml_collections.ConfigDict,
     *,
@@ -100,7 +100,7 @@ def measure(
 
 
 def activeness_and_figures(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     measured: Measured,
     pairs: Sequence[tuple[int, int]] = (),
@@ -126,7 +126,7 @@ def activeness_and_figures(
       InputError: the model cannot decode latents alone.
     """
     slots, ranges = measured.slots, measured.ranges
-    chosen = activeness.random_slots(*slots.shape[:2], seed)
+    chosen = activeness.random_slots(len(slots), slots.shape[1], seed)
     active = activeness.activeness(model, variables, slots, chosen, ranges, batch_size)
     if not pairs:
         most = np.argsort(-active.sum(axis=1), kind="stable")[:_TRAVERSED_IMAGES]
@@ -153,7 +153,7 @@ def activeness_and_figures(
         captions,
     )
     return active.mean(axis=0), {
-        "activeness.png": figures.activeness_figure(active),
+        "activeness.png": heat_map.activeness_figure(active),
         "traversals.png": traversal_figure,
     }
 

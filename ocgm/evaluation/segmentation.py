@@ -1,10 +1,10 @@
-"""Segmentation metrics: adjusted Rand index and covering, one value an image, in batches on device.
+"""Segmentation metrics: adjusted Rand index and covering, one value per image, in batches on the device.
 
 Every metric follows from one contingency table `[B, num_true, num_predicted]`: how many pixels
 carry true label i and predicted label j. True label 0 is the background; `_fg` metrics leave it
-out. A negative true label marks a pixel that no metric looks at. A label that is too large for the
-table would drop out of it, so such an image gets NaN in every metric; `check_labels` reports it on
-the host, with the remedy.
+out. Pixels with a negative true label are ignored by all metrics. A label that is too large for the
+table would be dropped from it, so such an image gets NaN in every metric; `check_labels` raises an
+error for it on the host.
 
 Sources: Hubert and Arabie, "Comparing partitions" (1985), for ARI; Engelcke et al., "GENESIS"
 (ICLR 2020, arXiv 1907.13052), for SC and mSC. The edge cases are those of the numbers reported
@@ -29,7 +29,7 @@ def adjusted_rand_index(
     num_predicted: int,
     foreground_only: bool,
 ) -> jax.Array:
-    """Adjusted Rand index; agrees with scikit-learn's `adjusted_rand_score` to 1e-6.
+    """Compute the adjusted Rand index; agrees with scikit-learn's `adjusted_rand_score` to 1e-6.
 
     An image without any pixel to compare has 1.0, as has one with a single true and a single
     predicted label; one true label and several predicted ones give 0.0.
@@ -59,7 +59,7 @@ def segmentation_covering(
     num_predicted: int,
     foreground_only: bool,
 ) -> tuple[jax.Array, jax.Array]:
-    """Segmentation covering: every true mask's best IoU with a predicted one, averaged.
+    """Compute the segmentation covering: the best IoU of each true mask with a predicted one, averaged.
 
     A predicted mask keeps its background pixels when `foreground_only` is set, so spilling into
     the background lowers its IoU. An image without any true mask has 0.0 and counts.
@@ -83,7 +83,7 @@ def segmentation_covering(
 def segmentation_metrics(
     log_masks: jax.Array, true_labels: jax.Array, num_true_labels: int
 ) -> dict[str, jax.Array]:
-    """All metrics of soft masks; a pixel belongs to the slot with its largest mask.
+    """Compute all metrics of soft masks; a pixel belongs to the slot with its largest mask.
 
     Args:
       log_masks: [B, K, H, W, 1].
@@ -111,14 +111,14 @@ def segmentation_metrics(
 
 
 def resize_log_masks(log_masks: jax.Array, size: int) -> jax.Array:
-    """Brings inferred masks to the side of the true ones, by bicubic interpolation of probabilities.
+    """Resize inferred masks to the side of the true ones, by bicubic interpolation of probabilities.
 
     CLEVR's true masks have 192x192 pixels in EfficientMORL's protocol, whatever the model's side
     (the mask probabilities are enlarged, then the largest is taken).
 
     Args:
       log_masks: [B, K, H, W, 1].
-      size: wanted side in pixels.
+      size: side of the result in pixels.
 
     Returns:
       [B, K, size, size, 1]; `log_masks` itself where the side is right already.
@@ -134,11 +134,11 @@ def resize_log_masks(log_masks: jax.Array, size: int) -> jax.Array:
 
 
 def check_labels(true_labels: np.ndarray, num_true_labels: int) -> None:
-    """Checks on the host that the metrics' table has a row for every label; for evaluators.
+    """Check on the host that the metrics' table has a row for every label.
 
     Args:
       true_labels: integers of any shape.
-      num_true_labels: what the metrics will be told.
+      num_true_labels: number of labels that the metrics are computed with.
 
     Raises:
       UserError: a label is `num_true_labels` or larger.
@@ -155,7 +155,7 @@ def check_labels(true_labels: np.ndarray, num_true_labels: int) -> None:
 def _contingency_table(
     true_labels: jax.Array, predicted_labels: jax.Array, num_true: int, num_predicted: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Pixel counts, int32 [B, num_true, num_predicted], and whether they are complete, bool [B]."""
+    """Return pixel counts, int32 [B, num_true, num_predicted], and whether they are complete, bool [B]."""
     chex.assert_rank([true_labels, predicted_labels], 3)
     chex.assert_equal_shape([true_labels, predicted_labels])
     chex.assert_type([true_labels, predicted_labels], int)
@@ -180,12 +180,12 @@ def _contingency_table(
 
 
 def _num_pairs(counts: jax.Array) -> jax.Array:
-    """counts * (counts - 1) / 2, halving the even factor first so that int32 holds every step."""
+    """Return counts * (counts - 1) / 2, halving the even factor first so that int32 holds every step."""
     return (counts // 2) * ((counts - 1) | 1)
 
 
 def _rand_index(table: jax.Array, foreground_only: bool) -> jax.Array:
-    """ARI, float32 [B], from a contingency table.
+    """Return the ARI, float32 [B], of a contingency table.
 
     A 128x128 image has 1.3e8 pairs, more than float32 counts, and the textbook form
     (index - expected) / (maximum - expected) cancels in both places. So the pair counts are exact
@@ -217,7 +217,7 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _covering(table: jax.Array, foreground_only: bool) -> tuple[jax.Array, jax.Array]:
-    """(SC, mSC), each float32 [B], from a contingency table."""
+    """Return SC and mSC, each float32 [B], of a contingency table."""
     # Before the background row goes: predicted areas count the pixels that spill into it.
     predicted_areas = jnp.sum(table, axis=1, keepdims=True)
     if foreground_only:
@@ -232,5 +232,5 @@ def _covering(table: jax.Array, foreground_only: bool) -> tuple[jax.Array, jax.A
 
 
 def _weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Mean over the last axis; 0 where all weights are 0 (an image without true masks)."""
+    """Return the mean over the last axis; 0 where all weights are 0 (an image without true masks)."""
     return jnp.sum(values * weights, axis=1) / jnp.maximum(jnp.sum(weights, axis=1), 1.0)

@@ -3,14 +3,13 @@
 import importlib
 import importlib.util
 
-import flax.linen as nn
-
 from ocgm import models
 from ocgm.errors import ConfigError
 from ocgm.interop.entries import Entry
+from ocgm.models.base import Model
 
 
-def entries_of(model: nn.Module) -> list[Entry]:
+def entries_of(model: Model) -> list[Entry]:
     """Return the names of the parameters that a model's authors published, beside ours.
 
     They are in `parameter_names/NAME.py`, where NAME is the model's name in the registry. Models whose

@@ -2,7 +2,6 @@
 
 import re
 
-import flax.linen as nn
 import flax.traverse_util
 import numpy as np
 from jax.typing import DTypeLike
@@ -10,6 +9,7 @@ from jax.typing import DTypeLike
 from ocgm import interop, models
 from ocgm.errors import CheckpointError
 from ocgm.interop.entries import Entry
+from ocgm.models.base import Model
 
 # Entries of the authors' files that no model needs: constants (standard deviations, pixel coordinates of an older
 # layout), a counter of batches and a moving average.
@@ -17,7 +17,7 @@ _IGNORED = re.compile(r"(^|\.)(std|num_batches_tracked|pixel_coords\.g_[12]|geco
 _ROOT_IN_OLD_LAYOUT, _ROOT = "object_discovery_block.", "hvae_networks."
 
 
-def torch_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+def torch_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter that the model imports, by official name.
 
     Raises:
@@ -27,7 +27,7 @@ def torch_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def to_variables(
-    model: nn.Module, state_dict: dict[str, np.ndarray], dtype: DTypeLike = np.float32
+    model: Model, state_dict: dict[str, np.ndarray], dtype: DTypeLike = np.float32
 ) -> dict:
     """Convert a state dict to variables of `model`.
 
@@ -68,7 +68,7 @@ def to_variables(
     return flax.traverse_util.unflatten_dict(imported, sep="/")
 
 
-def _entries_and_shapes(model: nn.Module) -> list[tuple[Entry, tuple[int, ...]]]:
+def _entries_and_shapes(model: Model) -> list[tuple[Entry, tuple[int, ...]]]:
     """Return the entries and the shapes of the authors' parameters."""
     leaves = flax.traverse_util.flatten_dict(models.abstract_variables(model), sep="/")
     shapes = {key: leaf.shape for key, leaf in leaves.items()}

@@ -8,13 +8,12 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
 
 from ocgm.errors import ConfigError, InputError
-from ocgm.models.base import stream_keys
+from ocgm.models.base import Model, stream_keys
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
 from ocgm.models.genesis_s import GenesisS
@@ -26,7 +25,7 @@ from ocgm.models.one_slot_vae import OneSlotVAE
 from ocgm.models.slot_attention import SlotAttention
 from ocgm.models.slot_mlp import SlotMLP
 
-_MODELS: dict[str, type[nn.Module]] = {
+_MODELS: dict[str, type] = {
     "efficient_morl": EfficientMORL,
     "genesis": Genesis,
     "genesis_s": GenesisS,
@@ -42,7 +41,7 @@ NAMES = tuple(_MODELS)
 _DTYPES = ("float32", "bfloat16")
 
 
-def build(config: ml_collections.ConfigDict) -> nn.Module:
+def build(config: ml_collections.ConfigDict) -> Model:
     """Build the model that `config` (config.model) describes.
 
     Args:
@@ -72,13 +71,15 @@ def build(config: ml_collections.ConfigDict) -> nn.Module:
 def default_config(name: str) -> dict[str, Any]:
     """Return the default values of a model's attributes as plain data, for `config.model`.
 
-    The fields of `required_fields` are left out; `dtype` is a string.
+    The fields of `required_fields` are left out; a `dtype` is a string.
 
     Raises:
       ConfigError: the model is unknown.
     """
     config = {k: v for k, v in _fields(name).items() if v is not dataclasses.MISSING}
-    return {**config, "dtype": jnp.dtype(config["dtype"]).name}
+    if "dtype" in config:
+        config["dtype"] = jnp.dtype(config["dtype"]).name
+    return config
 
 
 def required_fields(name: str) -> tuple[str, ...]:
@@ -91,12 +92,12 @@ def required_fields(name: str) -> tuple[str, ...]:
     return tuple(field for field, default in fields if default is dataclasses.MISSING)
 
 
-def name_of(model: nn.Module) -> str:
+def name_of(model: Model) -> str:
     """Return the name of a model in the registry."""
     return {kind: name for name, kind in _MODELS.items()}[type(model)]
 
 
-def check_options(model: nn.Module, options: Iterable[str]) -> None:
+def check_options(model: Model, options: Iterable[str]) -> None:
     """Check the keyword arguments of a model's call, such as `num_slots` or `dynamic_slots`.
 
     Raises:
@@ -110,7 +111,7 @@ def check_options(model: nn.Module, options: Iterable[str]) -> None:
         )
 
 
-def abstract_variables(model: nn.Module) -> dict[str, Any]:
+def abstract_variables(model: Model) -> dict[str, Any]:
     """Return shapes and dtypes of all variables of a model, without computing or allocating anything."""
     side = model.image_size
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)

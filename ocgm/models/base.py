@@ -17,6 +17,7 @@ Collections of variables: `params`; `batch_stats` in models with batch normalisa
 state adds, is passed to every model.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import flax.struct
@@ -133,6 +134,10 @@ class Model(Protocol):
     """
 
     image_size: int
+
+    # Of `flax.linen.Module`.
+    init: Callable[..., dict[str, Any]]
+    apply: Callable[..., Any]
 
     def __call__(
         self, images: jax.Array, *, train: bool, deterministic: bool = False, **options: Any

@@ -7,10 +7,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 
-from ocgm.models.base import Outputs, Sample, stream_keys
+from ocgm.models.base import Model, Outputs, Sample, stream_keys
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -22,7 +21,7 @@ def static_options(options: Mapping[str, Any]) -> Options:
 
 @functools.partial(jax.jit, static_argnames=("model", "options"))
 def infer(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     images: jax.Array,
     key: jax.Array,
@@ -45,7 +44,7 @@ def infer(
 
 @functools.partial(jax.jit, static_argnames=("model", "batch_size", "num_slots"))
 def sample(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     key: jax.Array,
     batch_size: int,
@@ -59,7 +58,7 @@ def sample(
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def decode_slots(model: nn.Module, variables: Mapping[str, Any], slots: jax.Array) -> Sample:
+def decode_slots(model: Model, variables: Mapping[str, Any], slots: jax.Array) -> Sample:
     """Return the scenes that latents [B, K, D] describe.
 
     Raises:
@@ -71,7 +70,7 @@ def decode_slots(model: nn.Module, variables: Mapping[str, Any], slots: jax.Arra
 
 @functools.partial(jax.jit, static_argnames="model")
 def features(
-    model: nn.Module, variables: Mapping[str, Any], images: jax.Array, key: jax.Array
+    model: Model, variables: Mapping[str, Any], images: jax.Array, key: jax.Array
 ) -> jax.Array:
     """Return vectors [B, F] for downstream use, of float32 images [B, S, S, 3] in [0, 1]."""
     result: Any = model.apply(variables, images, method="features", rngs=stream_keys(key))

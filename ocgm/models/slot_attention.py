@@ -100,4 +100,5 @@ class SlotAttention(SlotAutoencoder):
         else:
             mean, raw = jnp.split(self.initial_slots, 2, axis=-1)
             sigma = variance_sigma(raw)
-        return mean + sigma * standard_normal(self, (batch_size, num_slots, self.latent_size))
+        noise = standard_normal(self, (batch_size, num_slots, self.latent_size))
+        return mean[None] + sigma[None] * noise

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm.modules.initializers import LayerInit, pytorch_init, uniform_fan_in
-from ocgm.modules.layers import Dense, convolve
+from ocgm.modules.layers import Dense, add_bias, convolve
 
 
 class _VectorToMap(nn.Module):
@@ -37,7 +37,7 @@ class ExpandToMap(_VectorToMap):
         kernel = self.param("kernel", init, (self.side, self.side, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         x = jnp.einsum("bi,hwio->bhwo", x.astype(self.dtype), kernel.astype(self.dtype))
-        return x + bias.astype(self.dtype)
+        return add_bias(x, bias.astype(self.dtype))
 
 
 class _BroadcastConv(_VectorToMap):
@@ -99,7 +99,7 @@ class BroadcastConv(_BroadcastConv):
         kernel, bias = self.weights(size + 2)
         grid = coordinates(self.grid_side, self.grid_side)
         x = self.of_latent(z, kernel[:, :, :size])
-        return x + self.of_grid(grid, kernel[:, :, size:]) + bias
+        return add_bias(x + self.of_grid(grid, kernel[:, :, size:]), bias)
 
 
 class PositionedConv(_BroadcastConv):
@@ -113,7 +113,7 @@ class PositionedConv(_BroadcastConv):
         kernel, bias = self.weights(z.shape[-1])
         code = position_code(self.grid_side, self.grid_side)
         code = Dense(z.shape[-1], layer_init=self.position_init, name="position")(code)
-        return self.of_latent(z, kernel) + self.of_grid(code, kernel) + bias
+        return add_bias(self.of_latent(z, kernel) + self.of_grid(code, kernel), bias)
 
 
 def coordinates(height: int, width: int) -> jax.Array:

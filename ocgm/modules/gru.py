@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.modules.initializers import Initializer, uniform_fan_in
+from ocgm.modules.layers import add_bias
 
 
 def _update(of_input: jax.Array, of_hidden: jax.Array, hidden: jax.Array) -> jax.Array:
@@ -39,7 +40,8 @@ class GRU(nn.Module):
         kernel_hh = self.param("kernel_hh", recurrent_init, (size, 3 * size))
         bias_ih = self.param("bias_ih", bias_init, (3 * size,))
         bias_hh = self.param("bias_hh", bias_init, (3 * size,))
-        return _update(x @ kernel_ih + bias_ih, hidden @ kernel_hh + bias_hh, hidden)
+        of_input = add_bias(x @ kernel_ih, bias_ih)
+        return _update(of_input, add_bias(hidden @ kernel_hh, bias_hh), hidden)
 
 
 class DualGRU(nn.Module):
@@ -69,10 +71,13 @@ class DualGRU(nn.Module):
                 name: self.param(f"{name}_{i + 1}", init, (size, blocks * size))
                 for name, blocks in (("ih", 2), ("hh", 2), ("in", 1), ("hn", 1))
             }
-            of_input = [x @ kernels["ih"] + bias_ih[gates], x @ kernels["in"] + bias_in[candidate]]
+            of_input = [
+                add_bias(x @ kernels["ih"], bias_ih[gates]),
+                add_bias(x @ kernels["in"], bias_in[candidate]),
+            ]
             of_hidden = [
-                hidden @ kernels["hh"] + bias_hh[gates],
-                hidden @ kernels["hn"] + bias_hn[candidate],
+                add_bias(hidden @ kernels["hh"], bias_hh[gates]),
+                add_bias(hidden @ kernels["hn"], bias_hn[candidate]),
             ]
             state = _update(
                 jnp.concatenate(of_input, axis=-1), jnp.concatenate(of_hidden, axis=-1), hidden

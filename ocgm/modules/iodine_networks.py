@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from ocgm.modules.broadcast import BroadcastConv, coordinates
 from ocgm.modules.initializers import sonnet_init
-from ocgm.modules.layers import Conv, Dense
+from ocgm.modules.layers import Conv, Dense, add_bias
 from ocgm.modules.logistic_mixture import Pixels
 from ocgm.modules.slots import fold_slots
 
@@ -112,7 +112,7 @@ class LSTM(nn.Module):
         init, _ = sonnet_init(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], 4 * self.hidden))
         bias = self.param("bias", init, (4 * self.hidden,))
-        i, j, f, o = jnp.split(x @ kernel + bias, 4, axis=-1)
+        i, j, f, o = jnp.split(add_bias(x @ kernel, bias), 4, axis=-1)
         c = nn.sigmoid(f + 1.0) * c + nn.sigmoid(i) * jnp.tanh(j)
         h = jnp.tanh(c) * nn.sigmoid(o)
         return h, (h, c)
@@ -181,7 +181,7 @@ def cosine_coordinates(side: int) -> jax.Array:
 
     f varies slower than g; both are in 0, 1, 2, and not both are 0.
     """
-    waves = jnp.cos(jnp.arange(3)[:, None] * jnp.linspace(0.0, math.pi, side))
+    waves = jnp.cos(jnp.arange(3)[:, None] * jnp.linspace(0.0, math.pi, side)[None])
     return jnp.einsum("fx,gy->yxfg", waves, waves).reshape(side, side, 9)[..., 1:]
 
 

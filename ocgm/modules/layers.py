@@ -16,6 +16,11 @@ from jax.typing import DTypeLike
 from ocgm.modules.initializers import LayerInit, pytorch_init
 
 
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Return x [..., C] + bias [C], broadcast explicitly: implicit rank promotion is an error in tests."""
+    return x + jnp.expand_dims(bias, tuple(range(x.ndim - 1)))
+
+
 class Dense(nn.Module):
     """Affine map of the last axis: [..., in] -> [..., features].
 
@@ -38,7 +43,7 @@ class Dense(nn.Module):
         dtype = self.dtype or jnp.promote_types(x.dtype, kernel.dtype)
         x = x.astype(dtype) @ kernel.astype(dtype)
         if self.use_bias:
-            x = x + self.param("bias", bias_init, (self.features,)).astype(dtype)
+            x = add_bias(x, self.param("bias", bias_init, (self.features,)).astype(dtype))
         return x
 
 
@@ -83,7 +88,8 @@ class Conv(nn.Module):
                 padding = [(padding, padding)] * 2
             x = convolve(x, kernel, padding, self.stride)
         if self.use_bias:
-            x = x + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
+            bias = self.param("bias", bias_init, (self.features,))
+            x = add_bias(x, bias.astype(self.dtype))
         return x
 
 
@@ -127,8 +133,8 @@ class TransposedConv(nn.Module):
         bias = self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         x, kernel = x.astype(self.dtype), kernel[::-1, ::-1]
         if self.stride == 1:
-            return convolve(x, kernel, padding=[((k - 1) // 2,) * 2] * 2) + bias
-        return self._interleaved_phases(x, kernel) + bias
+            return add_bias(convolve(x, kernel, padding=[((k - 1) // 2,) * 2] * 2), bias)
+        return add_bias(self._interleaved_phases(x, kernel), bias)
 
     def _interleaved_phases(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         # Output pixel 2j + r takes input pixel i through tap 2 (i - j) + p - r of the flipped kernel,

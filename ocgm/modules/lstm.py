@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.modules.initializers import uniform_fan_in
+from ocgm.modules.layers import add_bias
 
 
 class LSTM(nn.Module):
@@ -48,7 +49,7 @@ class LSTM(nn.Module):
 
         def step(state, x):
             h, c = state
-            gates = x @ kernel_ih + h @ kernel_hh + bias
+            gates = add_bias(x @ kernel_ih + h @ kernel_hh, bias)
             i, f, g, o = jnp.split(gates, 4, axis=-1)
             c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
             h = nn.sigmoid(o) * jnp.tanh(c)

@@ -102,7 +102,7 @@ class PositionedDeconvDecoder(nn.Module):
         """Decode latents [B, D] to maps [B, image_size, image_size, out_features]."""
         side = self.grid_side
         position = Dense(z.shape[-1], layer_init=self.position_init, name="position")
-        x = z[:, None, None] + position(position_code(side, side))
+        x = z[:, None, None] + position(position_code(side, side))[None]
         upsamplings = (self.image_size // self.output_stride // side).bit_length() - 1
         for i in range(upsamplings + 1):
             x = TransposedConv(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.modules.distributions import prior_parameters
-from ocgm.modules.layers import Dense
+from ocgm.modules.layers import Dense, add_bias
 from ocgm.modules.lstm import LSTM
 
 
@@ -43,7 +43,7 @@ class AutoregressivePrior(nn.Module):
         def step(carry, noise_k):
             state, z_previous = carry
             state, h = lstm_step(state, z_previous)
-            mean, sigma = prior_parameters(h @ head["kernel"] + head["bias"], bounded_mean)
+            mean, sigma = prior_parameters(add_bias(h @ head["kernel"], head["bias"]), bounded_mean)
             z = mean + sigma * noise_k
             return (state, z), z
 

@@ -68,9 +68,8 @@ class PixelEncoder(nn.Module):
             x = nn.relu(conv(x))
         batch, height, width, channels = x.shape
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        x = x + Dense(channels, layer_init=self.position_init, name="position")(
-            position_code(height, width)
-        )
+        position = Dense(channels, layer_init=self.position_init, name="position")
+        x = x + position(position_code(height, width))[None]
         x = x.reshape(batch, height * width, channels)
         x = nn.LayerNorm(self.epsilon, use_fast_variance=False, name="norm")(x)
         size = self.feature_size or channels

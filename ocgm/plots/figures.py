@@ -12,17 +12,17 @@ import numpy as np
 from PIL import Image
 
 from ocgm.files import write_atomically
-from ocgm.images import to_uint8
+from ocgm.images import Array, to_uint8
 from ocgm.plots.layout import Column, grid
 from ocgm.plots.palette import label_map, mask_colors, on_checkerboard, segmentation_map
 
 
 def reconstruction_figure(
-    images: np.ndarray,
-    reconstruction: np.ndarray,
-    log_masks: np.ndarray,
-    components: np.ndarray,
-    segmentations: Mapping[str, np.ndarray] | None = None,
+    images: Array,
+    reconstruction: Array,
+    log_masks: Array,
+    components: Array,
+    segmentations: Mapping[str, Array] | None = None,
     true_labels: np.ndarray | None = None,
 ) -> Image.Image:
     """Draw a row per image: input, reconstruction, segmentations, and the part of each slot.
@@ -60,7 +60,7 @@ def reconstruction_figure(
     return grid(columns + _slot_columns(components, log_masks))
 
 
-def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndarray) -> Image.Image:
+def sample_figure(images: Array, components: Array, log_masks: Array) -> Image.Image:
     """Draw a row per sample from the prior: the sample, its segmentation, and the part of each slot.
 
     Args:
@@ -84,10 +84,10 @@ def sample_figure(images: np.ndarray, components: np.ndarray, log_masks: np.ndar
 
 
 def traversal_figure(
-    images: np.ndarray,
-    components: np.ndarray,
-    log_masks: np.ndarray,
-    traversals: np.ndarray,
+    images: Array,
+    components: Array,
+    log_masks: Array,
+    traversals: Array,
     captions: Sequence[str],
 ) -> Image.Image:
     """Draw a row per latent dimension: input, the changed slot, and images from one end of the range to the other.
@@ -135,7 +135,7 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | np.ndarray) -> N
     write_atomically(path, encode_png(image))
 
 
-def _slot_columns(components: np.ndarray, log_masks: np.ndarray) -> list[Column]:
+def _slot_columns(components: Array, log_masks: Array) -> list[Column]:
     """Return a column per slot: its component where its mask is one, a checkerboard where it is zero."""
     visible = on_checkerboard(components, log_masks)
     return [

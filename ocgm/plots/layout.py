@@ -31,7 +31,7 @@ class Column(NamedTuple):
     frame_color: tuple[int, ...] = PAPER_COLOR
 
 
-def font() -> ImageFont.FreeTypeFont:
+def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the font of captions."""
     return ImageFont.load_default(_FONT_SIZE)
 

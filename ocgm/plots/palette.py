@@ -3,7 +3,7 @@
 import chex
 import numpy as np
 
-from ocgm.images import to_float, to_uint8
+from ocgm.images import Array, to_float, to_uint8
 
 # Okabe and Ito, "Color universal design" (2008), without black; then the five colors that are farthest in Lab from all
 # before them, also under simulated protan-, deuter- and tritanopia.
@@ -48,7 +48,7 @@ def mask_colors(num_colors: int) -> np.ndarray:
     return np.round(_PALETTE[index % len(_PALETTE)] * dimming[:, None]).astype(np.uint8)
 
 
-def segmentation_map(log_masks: np.ndarray) -> np.ndarray:
+def segmentation_map(log_masks: Array) -> np.ndarray:
     """Color every pixel by the slot with the largest mask.
 
     Args:
@@ -101,7 +101,7 @@ def heat_colors(values: np.ndarray) -> np.ndarray:
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def on_checkerboard(components: np.ndarray, log_masks: np.ndarray) -> np.ndarray:
+def on_checkerboard(components: Array, log_masks: Array) -> np.ndarray:
     """Return components [..., H, W, 3] where their masks [..., H, W, 1] are one, a checkerboard where they are zero.
 
     Args:

@@ -81,7 +81,7 @@ class CheckpointStore:
         """
         if step in self._manager.all_steps():
             return
-        digests = {"state": _digests(state), "position": None}
+        digests: dict[str, Any] = {"state": _digests(state), "position": None}
         items = {"state": ocp.args.PyTreeSave(state)}
         if data_iterator is not None:
             digests["position"] = _position_digest(data_iterator)

@@ -5,7 +5,6 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-import flax.linen as nn
 import jax
 import ml_collections
 import numpy as np
@@ -16,6 +15,7 @@ from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
+from ocgm.models.base import Model
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.profiler import StepProfiler
 from ocgm.training.signals import Interrupted, StopSignals
@@ -121,9 +121,7 @@ def train(
     return scores
 
 
-def check_config(
-    config: ml_collections.ConfigDict, model: nn.Module, mesh: jax.sharding.Mesh
-) -> None:
+def check_config(config: ml_collections.ConfigDict, model: Model, mesh: jax.sharding.Mesh) -> None:
     """Check what no single part can check.
 
     Batches fit the devices, the model the data, the curriculum the model, and the time limit a single process.
@@ -167,7 +165,7 @@ def held_out_batches(config: ml_collections.ConfigDict) -> Iterator[dict[str, np
 
 
 def make_evaluator(
-    config: ml_collections.ConfigDict, model: nn.Module, mesh: jax.sharding.Mesh
+    config: ml_collections.ConfigDict, model: Model, mesh: jax.sharding.Mesh
 ) -> Evaluator:
     """Make the evaluator of a run.
 

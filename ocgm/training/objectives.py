@@ -19,7 +19,7 @@ from ocgm.errors import ConfigError
 from ocgm.losses import LossWeights
 from ocgm.training.named_config import REQUIRED, named_config
 
-_DEFAULTS = {
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "geco": {
         "goal": 0.5655,  # nats per pixel and channel
         "step_size": 1e-5,  # per nat at 64x64

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import optax
 from ocgm import models, sharding
 from ocgm.images import to_float
 from ocgm.losses import LossWeights
-from ocgm.models.base import Outputs, stream_keys
+from ocgm.models.base import Model, Outputs, stream_keys
 from ocgm.training import optimizers
 
 Batch = dict[str, jax.Array]
@@ -21,8 +20,7 @@ Metrics = dict[str, jax.Array]
 Options = tuple[tuple[str, Any], ...]
 
 
-@flax.struct.dataclass
-class InferenceState:
+class InferenceState(flax.struct.PyTreeNode):
     """The part of a train state that inference needs; arrays only.
 
     Attributes:
@@ -42,7 +40,6 @@ class InferenceState:
         return {"params": self.params, "loss_weights": weights, **self.model_state}
 
 
-@flax.struct.dataclass
 class TrainState(InferenceState):
     """Everything that training changes; arrays only.
 
@@ -72,7 +69,7 @@ def init_state(config: ml_collections.ConfigDict) -> TrainState:
     )
 
 
-def _init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:
+def _init_variables(model: Model, key: jax.Array) -> dict[str, Any]:
     params_key, streams_key = jax.random.split(key)
     rngs = {"params": params_key, **stream_keys(streams_key)}
     return model.init(rngs, jnp.zeros((1, model.image_size, model.image_size, 3)), train=False)
@@ -83,14 +80,14 @@ def abstract_state(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -
     return _with_shardings(jax.eval_shape(lambda: init_state(config)), mesh)
 
 
-def abstract_inference_state(model: nn.Module, mesh: jax.sharding.Mesh) -> InferenceState:
+def abstract_inference_state(model: Model, mesh: jax.sharding.Mesh) -> InferenceState:
     """Return shapes, dtypes and shardings of a model's part of the train state; needs no optimizer.
 
     `CheckpointStore.restore` takes it to read a model's variables alone.
     """
     variables = dict(jax.eval_shape(lambda: _init_variables(model, jax.random.key(0))))
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
-    state = InferenceState(variables.pop("params"), variables, LossWeights(scalar, scalar))
+    weights = jax.eval_shape(lambda: LossWeights(jnp.float32(1.0), jnp.float32(1.0)))
+    state = InferenceState(variables.pop("params"), variables, weights)
     return _with_shardings(state, mesh)
 
 

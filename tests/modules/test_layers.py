@@ -35,7 +35,7 @@ def transposed_convolution(params, x):
         lhs_dilation=(2, 2),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    return out + params["bias"]
+    return out + params["bias"][None, None, None]
 
 
 @pytest.mark.compiles
@@ -90,7 +90,8 @@ def test_convolution_of_a_tiled_latent(kind, k, padding):
             x = jnp.concatenate([tiled, code], axis=-1)
         else:
             position = params["position"]
-            x = tiled + position_code(grid, grid) @ position["kernel"] + position["bias"]
+            code = position_code(grid, grid) @ position["kernel"]
+            x = tiled + (code + position["bias"][None, None])[None]
         conv = {"kernel": params["kernel"], "bias": params["bias"]}
         return Conv(4, k, padding=padding).apply({"params": conv}, x)
 
@@ -160,7 +161,8 @@ def test_conv_is_a_sum_over_windows(k, stride, padding):
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (k, k), axis=(1, 2))
     windows = windows[:, ::stride, ::stride]
-    expected = np.einsum("bhwiyx,yxio->bhwo", windows, params["kernel"]) + params["bias"]
+    expected = np.einsum("bhwiyx,yxio->bhwo", windows, params["kernel"])
+    expected += np.asarray(params["bias"])
     np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -83,7 +83,7 @@ class Builder(from_files.FileBuilder):
 
     def _record(self, number: int, file: pathlib.Path) -> base.Record:
         scene = file.parent
-        frame = _FRAME.match(file.name)[1]
+        (frame,) = _FRAME.findall(file.name)
         picture = pictures.decode(file, str(file), (_WIDTH, _HEIGHT), "RGB")
         labels = np.zeros((self.image_size, self.image_size), np.uint8)
         if scene.name != _EMPTY:

@@ -122,5 +122,5 @@ def _side_of_tote(turn: np.ndarray, distance: float, length: float) -> list[Body
 
 def _box(lower: tuple, upper: tuple, material: Material) -> Body:
     """Create a block between two corners, which casts no shadow."""
-    lower, upper = np.array(lower), np.array(upper)
-    return Body(shapes.box(upper - lower), material, (lower + upper) / 2, casts_shadow=False)
+    size, middle = np.subtract(upper, lower), np.add(lower, upper) / 2
+    return Body(shapes.box(size), material, middle, casts_shadow=False)

@@ -53,7 +53,8 @@ def _extract(archive: pathlib.Path, directory: pathlib.Path) -> None:
             with tarfile.open(fileobj=file) as tar:
                 while (member := tar.next()) is not None:
                     tar.extract(member, directory, filter="data")
-                    tar.members = []  # Or the descriptions of a million files stay in memory.
+                    # Or the descriptions of a million files stay in memory; typeshed lacks it.
+                    tar.members = []  # type: ignore[attr-defined]
                 while tar.fileobj.read(2**20):  # To the end, where the checksum of the whole is.
                     pass
     except tarfile.FilterError as error:

@@ -46,6 +46,9 @@ class SceneConfig(tfds.core.BuilderConfig):
 # ---- records
 
 
+FactorKind = Literal["class", "number"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Factor:
     """A known property of the objects of a scene, or of the scene as a whole.
@@ -61,12 +64,12 @@ class Factor:
 
     feature: tfds.features.FeatureConnector
     of: Literal["object", "scene"]
-    kind: Literal["class", "number"]
+    kind: FactorKind
     scored: bool = True
 
 
 def object_factor(
-    kind: Literal["class", "number"],
+    kind: FactorKind,
     max_objects: int,
     dtype: type,
     *shape: int,
@@ -77,7 +80,7 @@ def object_factor(
     return Factor(feature, "object", kind, scored)
 
 
-def scene_factor(kind: Literal["class", "number"], dtype: type, *shape: int) -> Factor:
+def scene_factor(kind: FactorKind, dtype: type, *shape: int) -> Factor:
     """Return a factor of the scene, an array of this shape, or a scalar, of each record."""
     tensor = tfds.features.Tensor(shape=shape, dtype=dtype)
     return Factor(tensor if shape else tfds.features.Scalar(dtype), "scene", kind)
@@ -121,7 +124,9 @@ def record_features(
 # ---- builders
 
 
-class SceneBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class SceneBuilder(  # type: ignore[call-arg]  # TFDS ships no types.
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """Writes records; a subclass defines them.
 
     Attributes:

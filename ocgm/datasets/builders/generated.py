@@ -43,8 +43,9 @@ def uniform_integers(
 # ---- scenes
 
 
+@dataclasses.dataclass(frozen=True)
 class SceneArrays:
-    """Mixin of dataclasses whose fields are arrays [N, ...] of N scenes: `scenes[rows]` selects some of them."""
+    """Base of dataclasses whose fields are arrays [N, ...] of N scenes: `scenes[rows]` selects some of them."""
 
     def __len__(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
@@ -68,7 +69,7 @@ class GeneratedBuilder(base.SceneBuilder, skip_registration=True):
       ENDLESS: whether the number of records has no bound; otherwise `SIZES` is the bound.
     """
 
-    SIZES: ClassVar[tuple[int, int, int]]
+    SIZES: ClassVar[tuple[int, ...]]
     BLOCK: ClassVar[int] = 256
     ENDLESS: ClassVar[bool] = True
 

@@ -11,12 +11,12 @@ import tqdm
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+def progress(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
     """Yield items, and show their number, rate and remaining time on standard error.
 
     Args:
       items: the items to count.
-      total: number of items.
+      total: number of items; None if it is not known.
       label: text in front of the bar.
     """
     # In a generator, so that the bar appears with the first item and not before.
@@ -45,7 +45,7 @@ def read_with_bar(path: pathlib.Path, label: str) -> Iterator[BinaryIO]:
         yield tqdm.utils.CallbackIOWrapper(bar.update, file, "read")
 
 
-def size_text(num_bytes: int) -> str:
+def size_text(num_bytes: float) -> str:
     """Return a number of bytes as text, such as '10.5 GB'."""
     for unit in ("B", "kB", "MB"):
         if num_bytes < 999.5:

@@ -7,7 +7,7 @@ record, all little-endian. DeepMind compresses the whole file with GZIP.
 import os
 import pathlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import BinaryIO
 
 import tqdm
@@ -33,7 +33,7 @@ _CHECKSUM = struct.Struct("<I")
 
 def read_records(
     path: pathlib.Path, *, compressed: bool, on_corrupt: OnCorrupt, label: str = ""
-) -> Iterator[bytes | None]:
+) -> Generator[bytes | None, None, None]:
     """Yield the records of a file, which is read as a stream in little memory.
 
     Args:
@@ -78,7 +78,7 @@ def _records(
                 raise _LostError("its length is damaged, so that the next ones cannot be found")
             data = stream.take(length + _CHECKSUM.size)
             record, (checksum,) = data[:length], _CHECKSUM.unpack(data[length:])
-        except (_LostError, isal_zlib.error) as error:
+        except (_LostError, isal_zlib.error) as error:  # type: ignore[misc]  # Stub of isal.
             on_corrupt(
                 SourceError(
                     f"{path} cannot be read from record {index} on ({error}): "
@@ -86,17 +86,17 @@ def _records(
                 )
             )
             return
-        if masked_crc32c(record) != checksum:
+        damaged = masked_crc32c(record) != checksum
+        if damaged:
             on_corrupt(
                 SourceError(
                     f"{path}: record {index} is damaged (its checksum is wrong): "
                     "download the file again, or pass --skip_corrupt to `ocgm data prepare` to leave the record out"
                 )
             )
-            record = None
         index += 1
         bar.set_postfix_str(f"{index} records", refresh=False)
-        yield record
+        yield None if damaged else record
 
 
 class _LostError(Exception):
@@ -117,7 +117,7 @@ class _Stream:
         Raises:
           _LostError: if there are fewer.
         """
-        parts = []
+        parts: list[bytes] = []
         while size:
             if self._position == len(self._data):
                 piece = next(self._pieces, None)

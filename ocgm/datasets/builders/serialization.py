@@ -8,8 +8,6 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_generated_pb2 as tf_example_pb2
 from tensorflow_datasets.proto import tf_feature_generated_pb2 as tf_feature_pb2
 
-_Tree = Mapping[str, Any] | tfds.features.FeaturesDict
-
 
 class Serializer:
     """Serializer of records, equal to TFDS' own one in a third of the time.
@@ -36,7 +34,9 @@ class Serializer:
         return example.SerializeToString()
 
 
-def _flat(tree: _Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(
+    tree: Mapping[str, Any] | tfds.features.FeaturesDict, prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested dicts with their names, such as 'factors/x'."""
     for name, value in tree.items():
         if hasattr(value, "items"):  # Not isinstance, which is slow for TFDS' abstract classes.

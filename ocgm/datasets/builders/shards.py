@@ -28,7 +28,7 @@ def write_shards(records: Iterable[bytes], stem: pathlib.Path) -> list["Shard"]:
     Raises:
       OSError: if a file cannot be written.
     """
-    shards = []
+    shards: list[Shard] = []
     with contextlib.ExitStack() as open_shard:
         for record in records:
             if not shards or shards[-1].num_bytes > _SHARD_BYTES:

@@ -88,7 +88,7 @@ def _select(features: dict[str, bytes], fields: Mapping[str, Field]) -> dict[str
                 f"feature '{name}' is {len(values)} {found.__name__}, "
                 f"not {math.prod(shape)} {dtype.__name__}"
             )
-        chosen[name] = values if dtype is bytes else values.reshape(shape)
+        chosen[name] = values if dtype is bytes else np.reshape(values, shape)
     return chosen
 
 

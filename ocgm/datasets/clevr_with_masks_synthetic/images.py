@@ -63,7 +63,7 @@ def objects_visible(scenes: Scenes) -> np.ndarray:
     numbers = np.arange(1, MAX_OBJECTS + 1)
     pixels = np.stack([(labels == number).sum((1, 2)) for number in numbers], axis=-1)
     enough = pixels * _SHRINKING**2 >= _LEAST_PIXELS
-    return (enough | (numbers > scenes.num_objects[:, None])).all(1)
+    return np.all(enough | (numbers > scenes.num_objects[:, None]), axis=1)
 
 
 def pixel_coords(scenes: Scenes) -> np.ndarray:

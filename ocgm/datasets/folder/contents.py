@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -93,7 +93,7 @@ def scan(folder: pathlib.Path) -> Contents:
     )
 
 
-def split_images(folder: pathlib.Path, images: Sequence[str]) -> dict[str, list[str]]:
+def split_images(folder: pathlib.Path, images: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Return the images of each split, in the order of the hashes of their paths.
 
     Subfolders train/, validation/ (or val/) and test/ are the splits. Without them, one tenth of the

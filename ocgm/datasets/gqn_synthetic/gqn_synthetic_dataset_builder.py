@@ -42,7 +42,7 @@ class Builder(generated.GeneratedBuilder):
         objects = [rooms_lib.objects(rooms, i) for i in range(num_rooms)]
         scenes = [
             rooms_lib.scene(objects[i], rooms, i, camera)
-            for i, camera in zip(room, cameras, strict=True)
+            for i, camera in zip(room.tolist(), cameras, strict=True)
         ]
         rendered = render(stack_scenes(scenes), rooms_lib.SIDE, rooms_lib.SIDE)
         factors = {name: values[room] for name, values in vars(rooms).items()}

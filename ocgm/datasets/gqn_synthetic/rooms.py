@@ -182,7 +182,7 @@ def scene(
     )
     return rendering.make_scene(
         [*room.floor_and_walls(floor, wall, _WALL_HEIGHT, inside), *bodies],
-        [lamp, room.headlight(-view.rotation[2], _HEADLIGHT)],
+        [lamp, room.headlight(-np.asarray(view.rotation)[2], _HEADLIGHT)],
         view,
         _NUM_PIECES,
         room.NUM_SLABS,

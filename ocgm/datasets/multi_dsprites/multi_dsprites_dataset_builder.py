@@ -28,7 +28,7 @@ class Builder(generated.GeneratedBuilder):
         return base.record_features(sprites.IMAGE_SIZE, self.factors)
 
     def _factors(self) -> dict[str, base.Factor]:
-        color = "class" if self.builder_config.variant == "vivid" else "number"
+        color: base.FactorKind = "class" if self.builder_config.variant == "vivid" else "number"
         return sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
 
     @functools.cached_property

@@ -2,7 +2,7 @@
 
 import collections
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _VIVID_BACKGROUND = (127, 127, 127)
 _SEEDS = {"plain": 0, "unique": 0, "vivid": 1}
 
 
-def draw_scenes(variant: str, num_examples: tuple[int, int, int]) -> dict[str, Scenes]:
+def draw_scenes(variant: str, num_examples: Sequence[int]) -> dict[str, Scenes]:
     """Draw the scenes of all splits.
 
     One stream of Python's generator, seeded with 0, yields train, validation and test of the plain

@@ -62,7 +62,7 @@ class Builder(multi_object.MultiObjectBuilder):
         }
 
     @property
-    def _color_kind(self) -> str:
+    def _color_kind(self) -> base.FactorKind:
         return "class" if self.builder_config.variant == "binarized" else "number"
 
     def record(self, form: multi_object.Form, example: multi_object.Example) -> base.Record:

@@ -31,7 +31,7 @@ class Builder(generated.GeneratedBuilder):
 
     def _factors(self) -> dict[str, base.Factor]:
         variant = self.builder_config.variant
-        color = "class" if variant == "binarized" else "number"
+        color: base.FactorKind = "class" if variant == "binarized" else "number"
         factors = sprite_scenes.factors(scenes_lib.MAX_OBJECTS, color)
         if variant == "textured":
             # The first row is the background.

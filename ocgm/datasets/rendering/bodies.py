@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from ocgm.datasets.rendering.shapes import Shape
+from ocgm.datasets.rendering.shapes import Floats, Shape
 
-Color = tuple[float, float, float]
+Color = Floats
 
 
 def grey(value: float) -> Color:
@@ -81,7 +80,7 @@ class Body:
 
     shape: Shape
     material: Material
-    position: Sequence[float] = (0.0, 0.0, 0.0)
+    position: Floats = (0.0, 0.0, 0.0)
     rotation: np.ndarray = dataclasses.field(default_factory=lambda: np.eye(3))
     label: int = 0
     part: int = 0
@@ -103,10 +102,10 @@ class Light:
       spot_exponent: exponent of the cosine between a lamp's axis and a ray in its brightness.
     """
 
-    position: Sequence[float]
+    position: Floats
     color: Color = (0.7, 0.7, 0.7)
     directional: bool = False
     radius: float = 0.0
     casts_shadow: bool = True
-    spot_target: Sequence[float] = (0.0, 0.0, 0.0)
+    spot_target: Floats = (0.0, 0.0, 0.0)
     spot_exponent: float = 0.0

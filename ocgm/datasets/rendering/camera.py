@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ocgm.datasets.rendering.shapes import Floats
+from ocgm.images import Array
 
-@flax.struct.dataclass
-class Camera:
+
+class Camera(flax.struct.PyTreeNode):
     """Pinhole camera without lens distortion.
 
     Attributes:
@@ -27,10 +29,10 @@ class Camera:
       principal_point: float32 [2], (column, row) of the optical axis, in pixels.
     """
 
-    position: np.ndarray | jax.Array
-    rotation: np.ndarray | jax.Array
-    focal_length: np.ndarray | jax.Array
-    principal_point: np.ndarray | jax.Array
+    position: Array
+    rotation: Array
+    focal_length: Array | np.float32
+    principal_point: Array
 
 
 def focal_length(vertical_fov: float, height: int) -> float:
@@ -44,12 +46,12 @@ def focal_length(vertical_fov: float, height: int) -> float:
 
 
 def look_at(
-    position: np.ndarray,
-    target: np.ndarray,
+    position: Floats,
+    target: Floats,
     focal_length: float,
     height: int,
     width: int,
-    up: np.ndarray = (0.0, 0.0, 1.0),
+    up: Floats = (0.0, 0.0, 1.0),
 ) -> Camera:
     """Create the camera that has `target` at the image's centre and `up` pointing upwards.
 

@@ -21,6 +21,7 @@ from ocgm.datasets.rendering.scene import Scene
 from ocgm.datasets.rendering.shading import shade
 from ocgm.datasets.rendering.tracing import nearest_hit
 from ocgm.datasets.rendering.vectors import Vector, numbers, power
+from ocgm.images import Array
 
 
 class Rendered(NamedTuple):
@@ -142,7 +143,7 @@ def _draw(
     )
 
 
-def _at(index: jax.Array, values: jax.Array) -> jax.Array:
+def _at(index: jax.Array, values: Array) -> jax.Array:
     """Look up values [P] by index, uint8; 0 for index -1."""
     return jnp.where(index < 0, 0, values[index]).astype(jnp.uint8)
 
@@ -159,7 +160,8 @@ def _sample_positions(height: int, width: int) -> tuple[jax.Array, jax.Array, ja
     # XLA:CPU splits the rays among its threads and, if they do not divide evenly, compiles scalar
     # loops, five times slower.
     padding = -len(rows) % 64
-    return tuple(jnp.pad(values, (0, padding)) for values in (columns, rows, spots))
+    columns, rows, spots = (jnp.pad(x, (0, padding)) for x in (columns, rows, spots))
+    return columns, rows, spots
 
 
 def _lamp_positions(spots: jax.Array, shadow_rays: int) -> jax.Array:

@@ -102,7 +102,7 @@ def floor_and_walls(
     """Create the floor and those walls for which `shown`, bool [4], is true."""
     bodies = [Body(shapes.ground(), floor, part=FLOOR_PART, casts_shadow=False)]
     upright = shapes.wall((SIDE, wall_height))
-    for k in np.flatnonzero(shown):
+    for k in np.flatnonzero(shown).tolist():
         place = _TURNS[k] @ (0, SIDE / 2, wall_height / 2)
         bodies.append(Body(upright, wall, place, _TURNS[k], part=WALL_PART + k, casts_shadow=False))
     return bodies

@@ -23,12 +23,10 @@ import numpy as np
 from ocgm.datasets.rendering import textures
 from ocgm.datasets.rendering.bodies import Body, Color, Light
 from ocgm.datasets.rendering.camera import Camera
+from ocgm.images import Array
 
-Array = np.ndarray | jax.Array
 
-
-@flax.struct.dataclass
-class Pieces:
+class Pieces(flax.struct.PyTreeNode):
     """Convex pieces of a scene, with capacity for P of them; see `shapes.Piece` and `Material`.
 
     Attributes:
@@ -68,8 +66,7 @@ class Pieces:
     part: Array
 
 
-@flax.struct.dataclass
-class Lights:
+class Lights(flax.struct.PyTreeNode):
     """Lights of a scene, L of them; see `Light`.
 
     Attributes:
@@ -88,8 +85,7 @@ class Lights:
     spot_axis: Array
 
 
-@flax.struct.dataclass
-class Scene:
+class Scene(flax.struct.PyTreeNode):
     """Everything that an image depends on. A batch of scenes has a leading axis B on every field.
 
     Attributes:
@@ -106,7 +102,7 @@ class Scene:
     camera: Camera
     ambient: Array
     sky: Array
-    gamma: Array
+    gamma: Array | np.float32
 
 
 def make_scene(

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from ocgm.datasets.rendering import textures
 from ocgm.datasets.rendering.scene import Pieces, Scene
 from ocgm.datasets.rendering.tracing import FAR, is_shadowed
-from ocgm.datasets.rendering.vectors import Vector, cross, dot, numbers, power, unit
+from ocgm.datasets.rendering.vectors import Number, Vector, cross, dot, numbers, power, unit
+from ocgm.images import Array
 
 
 class Bounce(NamedTuple):
@@ -92,7 +93,7 @@ def _light(
     point: Vector,
     normal: Vector,
     direction: Vector,
-    shininess: jax.Array,
+    shininess: Array,
     start: jax.Array,
     lamp: jax.Array,
 ) -> tuple[Vector, Vector]:
@@ -152,7 +153,7 @@ def _pick(pieces: Pieces, index: jax.Array) -> Pieces:
     return pieces.replace(**dict(zip(per_piece, picked, strict=True)))
 
 
-def _pick_rows(values: Sequence[jax.Array], index: jax.Array) -> list[jax.Array]:
+def _pick_rows(values: Sequence[Array], index: jax.Array) -> list[jax.Array]:
     """Select rows [index] of arrays [P, ...], float32 [..., R]; zeros for index -1."""
     num_pieces = len(values[0])
     table = jnp.concatenate([v.reshape(num_pieces, -1).astype(jnp.float32) for v in values], 1)
@@ -193,8 +194,10 @@ def _local_normal(
     normal += gradient * (weight(inside) * per_steepness)
 
     def add_slab(s: jax.Array, normal: Vector) -> Vector:
-        slab, (low, high) = _pick_rows([pieces.slab_normals[:, s], pieces.slab_bounds[:, s]], index)
-        slab = Vector(*slab)
+        direction, (low, high) = _pick_rows(
+            [pieces.slab_normals[:, s], pieces.slab_bounds[:, s]], index
+        )
+        slab = Vector(*direction)
         position = dot(slab, local)
         return normal + slab * (weight(high - position) - weight(position - low))
 
@@ -228,6 +231,6 @@ def _texture_position(hit: Pieces, local: Vector, normal: Vector) -> tuple[jax.A
     return u + hit.texture_offset[0], hit.texture_offset[1] - v
 
 
-def _blend(colors: jax.Array, weight: jax.Array) -> Vector:
+def _blend(colors: Array, weight: Number) -> Vector:
     """Blend two colours [2, 3] by weight [R]."""
     return numbers(colors[0]) * (1 - weight) + numbers(colors[1]) * weight

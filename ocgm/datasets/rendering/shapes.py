@@ -12,8 +12,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+Floats = Sequence[float] | np.ndarray
 
 # A bound without effect. Finite, so that products with zero are zero.
 UNBOUNDED = 1e4
@@ -48,13 +51,14 @@ def sphere(radius: float) -> Shape:
     return ellipsoid((radius, radius, radius))
 
 
-def ellipsoid(radii: tuple[float, float, float]) -> Shape:
+def ellipsoid(radii: Floats) -> Shape:
     """Create an ellipsoid with semi-axes `radii` along x, y and z."""
-    radii = np.asarray(radii, np.float64)
-    return (Piece(-1.01 * radii, 1.01 * radii, (*radii**-2.0, -1.0)),)
+    axes = np.asarray(radii, np.float64)
+    a, b, c = axes**-2.0
+    return (Piece(-1.01 * axes, 1.01 * axes, (a, b, c, -1.0)),)
 
 
-def box(size: tuple[float, float, float]) -> Shape:
+def box(size: Floats) -> Shape:
     """Create a block with edges `size` along x, y and z."""
     half = np.asarray(size, np.float64) / 2
     return (Piece(-half, half),)
@@ -197,7 +201,7 @@ def _polyhedron(normals: np.ndarray, high: np.ndarray, half_size: np.ndarray) ->
 def _icosahedron_normals() -> np.ndarray:
     """Return the unit normals of ten faces, no two opposite: corners of a dodecahedron, [10, 3]."""
     golden = (1 + math.sqrt(5)) / 2
-    normals = [[1, y, z] for y in (-1, 1) for z in (-1, 1)]
+    normals = [[1.0, y, z] for y in (-1, 1) for z in (-1, 1)]
     for sign in (-1, 1):
         a, b = 1 / golden, sign * golden
         normals += [[0, a, b], [a, b, 0], [b, 0, a]]

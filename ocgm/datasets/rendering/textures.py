@@ -13,6 +13,7 @@ import numpy as np
 
 from ocgm.datasets.rendering import patterns
 from ocgm.datasets.rendering.vectors import Vector
+from ocgm.images import Array
 
 NAMES: tuple[str, ...] = tuple(patterns.PATTERNS)
 
@@ -44,7 +45,7 @@ def atlas() -> np.ndarray:
 
 
 def sample(
-    texels: jax.Array, texture: jax.Array, u: jax.Array, v: jax.Array, footprint: jax.Array
+    texels: jax.Array, texture: Array, u: jax.Array, v: jax.Array, footprint: jax.Array
 ) -> Vector:
     """Sample textures bilinearly at the level that matches the size of a pixel.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ocgm.datasets.rendering.scene import Pieces
-from ocgm.datasets.rendering.vectors import Vector, dot, numbers
+from ocgm.datasets.rendering.vectors import Number, Vector, dot, numbers
 
 # Beyond any scene; finite, so that arithmetic on it stays finite.
 FAR = 1e6
@@ -39,8 +39,8 @@ def nearest_hit(
         closer = (near < far) & (near > start) & (near < distance)
         return jnp.where(closer, near, distance), jnp.where(closer, i, index)
 
-    num_rays = direction.x.shape[0]
-    none = jnp.full(num_rays, FAR, jnp.float32), jnp.full(num_rays, -1, jnp.int32)
+    rays = jnp.shape(direction.x)
+    none = jnp.full(rays, FAR, jnp.float32), jnp.full(rays, -1, jnp.int32)
     return jax.lax.fori_loop(0, pieces.num_pieces, visit, none)
 
 
@@ -66,7 +66,7 @@ def is_shadowed(
         near, far = _inside(pieces, i, origin, direction)
         return shadowed | ((near < far) & (near > start) & (near < end))
 
-    return jax.lax.fori_loop(0, pieces.num_casters, visit, jnp.zeros(direction.x.shape, jnp.bool_))
+    return jax.lax.fori_loop(0, pieces.num_casters, visit, jnp.zeros_like(direction.x, jnp.bool_))
 
 
 def _inside(
@@ -99,8 +99,8 @@ def _inside(
 def _inside_slab(
     near: jax.Array,
     far: jax.Array,
-    position: jax.Array,
-    speed: jax.Array,
+    position: Number,
+    speed: Number,
     low: jax.Array,
     high: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
@@ -135,5 +135,5 @@ def _inside_quadric(
     return near, far
 
 
-def _nonzero(x: jax.Array) -> jax.Array:
+def _nonzero(x: Number) -> jax.Array:
     return jnp.where(jnp.abs(x) < _TINY, _TINY, x)

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from ocgm.images import Array
 
 Number = jax.Array | float
 
@@ -22,21 +25,22 @@ class Vector(NamedTuple):
     y: Number
     z: Number
 
-    def __add__(self, other: Vector | Number) -> Vector:
+    # Arithmetic instead of the concatenation and repetition of tuples.
+    def __add__(self, other: Vector | Number) -> Vector:  # type: ignore[override]
         return Vector(*(a + b for a, b in zip(self, _spread(other), strict=True)))
 
     def __sub__(self, other: Vector | Number) -> Vector:
         return Vector(*(a - b for a, b in zip(self, _spread(other), strict=True)))
 
-    def __mul__(self, other: Vector | Number) -> Vector:
+    def __mul__(self, other: Vector | Number) -> Vector:  # type: ignore[override]
         return Vector(*(a * b for a, b in zip(self, _spread(other), strict=True)))
 
-    def where(self, condition: jax.Array, other: Vector) -> Vector:
+    def where(self, condition: ArrayLike, other: Vector) -> Vector:
         """Return this vector where the condition [R] holds, else the other."""
         return Vector(*(jnp.where(condition, a, b) for a, b in zip(self, other, strict=True)))
 
 
-def numbers(array: jax.Array) -> Vector:
+def numbers(array: Array) -> Vector:
     """Return an array [3] as a Vector of numbers that all rays share."""
     return Vector(array[0], array[1], array[2])
 
@@ -56,7 +60,7 @@ def unit(vector: Vector) -> Vector:
     return vector * jax.lax.rsqrt(jnp.maximum(dot(vector, vector), 1e-20))
 
 
-def power(base: Number, exponent: Number) -> Number:
+def power(base: Number, exponent: ArrayLike) -> jax.Array:
     """Return base ** exponent for base >= 0, vectorised, which XLA:CPU's own power is not."""
     return jnp.exp(exponent * jnp.log(jnp.maximum(base, 1e-20)))
 

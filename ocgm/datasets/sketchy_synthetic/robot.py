@@ -87,7 +87,7 @@ def _arm(wrist: np.ndarray) -> list[Body]:
 def _elbow(wrist: np.ndarray) -> np.ndarray:
     """Compute the joint of two links from the shoulder to the wrist, bent up and to the left."""
     reach = wrist - _SHOULDER
-    distance = np.linalg.norm(reach)
+    distance = float(np.linalg.norm(reach))
     forward = reach / distance
     along = (distance**2 + _UPPER_ARM**2 - _FOREARM**2) / (2 * distance)
     aside = math.sqrt(max(_UPPER_ARM**2 - along**2, 0.0))

@@ -5,11 +5,10 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 
-from ocgm.datasets.builders.base import Factor, Records, object_factor, scene_factor
+from ocgm.datasets.builders.base import Factor, FactorKind, Records, object_factor, scene_factor
 from ocgm.datasets.builders.generated import SceneArrays
 from ocgm.datasets.sprites import sprites
 from ocgm.errors import UserError
@@ -151,7 +150,7 @@ def render_scenes(scenes: Scenes, draw: DrawSprites = analytic_sprites) -> dict[
     }
 
 
-def factors(max_objects: int, color: Literal["class", "number"]) -> dict[str, Factor]:
+def factors(max_objects: int, color: FactorKind) -> dict[str, Factor]:
     """Return the factors of the scenes of `records`.
 
     Args:
