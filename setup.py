@@ -61,7 +61,7 @@ setup(
             "h5py",
             "matplotlib>=3.8",
             "pytest>=8",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.7",
             "safetensors",
             "scikit-learn",
         ],

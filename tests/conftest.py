@@ -34,6 +34,15 @@ def pytest_report_header() -> str:
     return f"jax {jax.__version__}, cache {jax.config.jax_compilation_cache_dir}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the reference run, and start with the long files, so that workers end at the same time."""
+    for item in items:
+        if "reference_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("compiles")
+    long = {item.path for item in items if item.get_closest_marker("compiles")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
     """Return a function that makes configs of a small GENESIS-V2; keyword arguments are fields, `a__b` for `a.b`."""

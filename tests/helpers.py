@@ -24,6 +24,16 @@ from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_state
 
 ROOT = pathlib.Path(__file__).parents[1]
+# metrics.jsonl of a run that was killed while it wrote step 4, and resumed from step 1.
+KILLED_AND_RESUMED = """\
+{"step": 1, "train/loss": 5.0}
+{"step": 2, "train/loss": 4.0, "note": "text"}
+{"step": 3, "train/loss": 3.5}
+{"step": 4, "train/lo
+{"step": 2, "train/loss": 4.5}
+{"step": 2, "eval/ari_fg": 0.5}
+{"step": 5, "train/loss": NaN, "train/kl": Infinity}
+"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ if "jax" in sys.modules:
 _TENSORFLOW = '"tensorflow", "tensorboard", "torch"'
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import KILLED_AND_RESUMED
 
 from ocgm import run_dir
 from ocgm.errors import ConfigError, UserError
@@ -33,15 +34,7 @@ def test_metrics_of_a_killed_and_resumed_run(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(UserError, match="metrics.jsonl does not exist"):
         run_dir.read_metrics(path)
-    path.write_text(
-        '{"step": 1, "train/loss": 5.0}\n'
-        '{"step": 2, "train/loss": 4.0, "note": "text"}\n'
-        '{"step": 3, "train/loss": 3.5}\n'
-        '{"step": 4, "train/lo\n'
-        '{"step": 2, "train/loss": 4.5}\n'
-        '{"step": 2, "eval/ari_fg": 0.5}\n'
-        '{"step": 5, "train/loss": NaN, "train/kl": Infinity}\n'
-    )
+    path.write_text(KILLED_AND_RESUMED)
     metrics = run_dir.read_metrics(path)
     assert metrics.keys() == {"train/loss", "eval/ari_fg"}
     np.testing.assert_array_equal(metrics["train/loss"], [[1, 2, 3], [5.0, 4.5, 3.5]])

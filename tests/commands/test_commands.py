@@ -54,6 +54,7 @@ def test_describe_a_named_config_with_changes(config):
     assert "  components: [2, 9, 64, 64, 3]" in done.out, done.err
 
 
+@pytest.mark.compiles
 def test_main(config_file, tmp_path):
     workdir = tmp_path / "run"
     arguments = (f"--config={config_file}", f"--workdir={workdir}", "--config.num_train_steps=3")
@@ -71,6 +72,7 @@ def test_main(config_file, tmp_path):
     assert [row["step"] for row in rows if "train/loss" in row] == [1, 2, 3]
 
 
+@pytest.mark.compiles
 def test_evaluate_as_a_process(reference_run, tmp_path):
     arguments = (f"--workdir={reference_run}", "--num_images=12", "--batch_size=8")
     done = finish(start("-m", "ocgm", "evaluate", *arguments, f"--output={tmp_path}"))
@@ -83,6 +85,7 @@ def test_evaluate_as_a_process(reference_run, tmp_path):
     assert Image.open(tmp_path / "evaluation.png").size > (32, 32)
 
 
+@pytest.mark.compiles
 def test_export_is_evaluated_alike(reference_run, tmp_path):
     done = command("export", f"--workdir={reference_run}", f"--output={tmp_path / 'export'}")
     assert (done.status, done.out) == (0, f"wrote step 40 to {tmp_path / 'export'}\n")
@@ -183,6 +186,7 @@ def convert(config_file, checkpoint, workdir):
     return command("convert", *arguments)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     "suffix,save,step",
     [("npz", save_npz, 0), ("safetensors", save_safetensors, 0), ("pth", save_torch, 77)],

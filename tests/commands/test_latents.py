@@ -156,6 +156,7 @@ def lines_of(out: str, start: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith(start)]
 
 
+@pytest.mark.compiles
 def test_latents_as_a_process(reference_run, tmp_path):
     arguments = (f"--workdir={reference_run}", f"--output={tmp_path}", *_FEW)
     done = finish(start("-m", "ocgm", "latents", *arguments, "--traverse=2,3"))

@@ -220,6 +220,7 @@ def test_wrong_images(trained, images, message):
         trained(images)
 
 
+@pytest.mark.compiles
 def test_right_images(trained):
     """uint8 and the same values as float32 or float64 give one result."""
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)

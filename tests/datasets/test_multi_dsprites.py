@@ -81,6 +81,7 @@ def test_one_stream(plain, unique):
     check(unique["validation"], 5, True)
 
 
+@pytest.mark.compiles
 def test_small_sets_are_prefixes(plain):
     small = scenes_lib.draw_scenes("plain", (7, 3, 2))
     for split, size in zip(scenes_lib.SPLIT_SIZES, (7, 3, 2), strict=True):
@@ -264,6 +265,7 @@ def test_failed_preparation_leaves_nothing(monkeypatch, new_config, tmp_path):
     assert len(prepare(config).as_data_source("train")) == 600
 
 
+@pytest.mark.compiles
 def test_killed_preparation_does_not_look_complete(new_config, tmp_path):
     config = new_config(tmp_path, num_examples=(3, 2, 2))
     program = (

@@ -177,6 +177,7 @@ def test_culling_changes_nothing(builder, block):
     np.testing.assert_array_equal(rendered.image, block["image"])
 
 
+@pytest.mark.compiles
 def test_record(new_config, tmp_path, block):
     config = new_config(
         tmp_path,

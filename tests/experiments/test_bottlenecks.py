@@ -35,6 +35,7 @@ def sweep(workdir, data_dir, *arguments):
     )
 
 
+@pytest.mark.compiles
 def test_sweep_trains_resumes_and_reports(tiny_config, tmp_path):
     data_dir = tiny_config().data.data_dir
     first = sweep(tmp_path, data_dir, "--latent_dims=2")

@@ -36,6 +36,7 @@ def planned_bytes(batch_size: int) -> int:
 # ---- programs
 
 
+@pytest.mark.compiles
 def test_programs():
     """The forward pass is the model's in evaluation, the gradient that of the training loss."""
     case, batch = tiny_case(), 2
@@ -56,6 +57,7 @@ def test_programs():
 # ---- memory
 
 
+@pytest.mark.compiles
 def test_extrapolated_batch_is_the_compiled_one():
     probes, limit = (2, 4), planned_bytes(2) * 5
     found = efficiency_runs.largest_batch(planned_bytes, probes, limit, verify=True)
@@ -218,6 +220,7 @@ def study(*arguments):
     return finish(start("-m", "experiments.efficiency", *arguments, devices=1))
 
 
+@pytest.mark.compiles
 def test_command(tmp_path):
     done = study(
         "--models=slot_attention,genesis",

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 from helpers import finish, start, write_config
+
+pytestmark = pytest.mark.compiles
 
 
 def test_quickstart(tiny_config, tmp_path):

@@ -53,6 +53,7 @@ def test_checksum():
         assert wire_format.masked_crc32c(data) == masked
 
 
+@pytest.mark.compiles
 def test_same_model_as_in_tensorflow(tmp_path, monkeypatch):
     """Through the command: gates, epsilons, transposed convolutions, positions and optimiser slots."""
     workdir = tmp_path / "run"

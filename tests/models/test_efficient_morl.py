@@ -87,6 +87,7 @@ def test_shared_gradient():
     jax.tree.map(np.testing.assert_allclose, shared, two_steps(plain)(*arguments))
 
 
+@pytest.mark.compiles
 def test_slots_are_equivariant(monkeypatch):
     """Noise in another order of slots gives the same slots in that order."""
     order = np.array([2, 0, 1])
@@ -102,6 +103,7 @@ def test_slots_are_equivariant(monkeypatch):
     assert np.abs(expected.slots - expected.slots[:, order]).max() > 0.1
 
 
+@pytest.mark.compiles
 def test_slots_and_steps_at_call():
     outputs = run(build(), images(), num_slots=5, refinement_steps=2)
     assert outputs.components.shape == (2, 5, SIDE, SIDE, 3)
@@ -118,6 +120,7 @@ def test_masks_sum_to_one_and_loss_is_of_training():
     assert outputs.loss is None
 
 
+@pytest.mark.compiles
 def test_evaluation_does_not_depend_on_the_batch(monkeypatch):
     """With the authors' batch of one an image's slots are the same beside any other images."""
     draw = jax.random.normal
@@ -162,6 +165,7 @@ def test_discounts():
     assert [build(paper_discount=True).discount(i, 3) for i in range(4)] == [1.0, 0.75, 0.5, 0.25]
 
 
+@pytest.mark.compiles
 def test_paper_refinement_prior():
     """Of three variants only the bottom-up prior's refinement differs between paper and code."""
     code, paper = (
@@ -193,6 +197,7 @@ def test_deconv_decoder_needs_a_multiple_of_16():
         jax.eval_shape(lambda: model.init(jax.random.key(0), images(), train=True))
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("layout", ["current", "older"])
 @pytest.mark.parametrize("geco", [True, False])
 def test_import(tiny_config, tmp_path, layout, geco):

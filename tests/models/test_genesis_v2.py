@@ -55,6 +55,7 @@ def outputs(variables, images):
     return compiled()(variables, images, jax.random.key(2))
 
 
+@pytest.mark.compiles
 def test_contract(outputs):
     shapes = {
         "reconstruction": (_B, _SIDE, _SIDE, 3),
@@ -74,6 +75,7 @@ def test_contract(outputs):
     assert 0 <= outputs.components.min() and outputs.components.max() <= 1
 
 
+@pytest.mark.compiles
 def test_sizes_that_the_paper_has_not(images):
     """16x16 images, latents smaller than the network, a wide kernel, and the mask loss as an option of the call."""
     model = GenesisV2(
@@ -95,6 +97,7 @@ def test_sizes_that_the_paper_has_not(images):
     assert sample.components.shape == (2, _K, 16, 16, 3)
 
 
+@pytest.mark.compiles
 def test_mask_loss_can_be_switched_off(variables, images):
     model = _MODEL.clone(mask_loss=True)
     assert set(compiled(model)(variables, images, jax.random.key(2)).kl) == {"latents", "masks"}
@@ -102,6 +105,7 @@ def test_mask_loss_can_be_switched_off(variables, images):
     assert set(off.kl) == {"latents"}
 
 
+@pytest.mark.compiles
 def test_masks_sum_to_one(outputs):
     for log_masks in (outputs.log_masks_attention, outputs.log_masks_decoded):
         total = jnp.sum(jnp.exp(log_masks), axis=1)
@@ -109,11 +113,13 @@ def test_masks_sum_to_one(outputs):
         assert jnp.exp(log_masks).std() > 1e-3  # and are not all the same
 
 
+@pytest.mark.compiles
 def test_reconstruction_is_the_mixture_of_components(outputs):
     mixture = jnp.sum(jnp.exp(outputs.log_masks) * outputs.components, axis=1)
     np.testing.assert_allclose(outputs.reconstruction, mixture, atol=1e-6)
 
 
+@pytest.mark.compiles
 def test_slots_are_decoded_alike(variables, outputs):
     """Permuted slots give permuted components and masks, and the same picture."""
     decode = jax.jit(lambda z: _MODEL.apply(variables, z, outputs.active_slots, method="decode"))
@@ -125,6 +131,7 @@ def test_slots_are_decoded_alike(variables, outputs):
     assert jnp.abs(components[:, 0] - components[:, 1]).max() > 1e-3
 
 
+@pytest.mark.compiles
 def test_randomness_is_all_in_the_key(variables, images, outputs):
     again = compiled()(variables, images, jax.random.key(2))
     jax.tree.map(np.testing.assert_array_equal, again, outputs)
@@ -133,6 +140,7 @@ def test_randomness_is_all_in_the_key(variables, images, outputs):
     assert jnp.abs(other.log_masks_attention - outputs.log_masks_attention).max() > 0.1
 
 
+@pytest.mark.compiles
 def test_every_stochastic_choice_can_be_fixed(variables, images):
     """Posterior means and given seed scores: no random streams are needed."""
     call = jax.jit(
@@ -158,12 +166,14 @@ def dynamic(variables, images):
     return call, scores, call(images, scores)
 
 
+@pytest.mark.compiles
 def test_dynamic_slots_differ_between_images(dynamic):
     counts = dynamic[2].active_slots.sum(axis=1)
     assert len(set(counts.tolist())) > 1, counts
     assert counts.min() >= 1
 
 
+@pytest.mark.compiles
 def test_dynamic_slots_of_a_batch_equal_those_of_one_image(dynamic, images):
     call, scores, batch = dynamic
     for i in range(_B):
@@ -177,6 +187,7 @@ def test_dynamic_slots_of_a_batch_equal_those_of_one_image(dynamic, images):
         )
 
 
+@pytest.mark.compiles
 def test_inactive_slots_have_no_influence(variables, dynamic, images):
     """They carry no mask, no KL and no gradient, and the active ones are what fewer slots would give."""
     outputs = dynamic[2]
@@ -209,6 +220,7 @@ def test_dynamic_slots_stop_where_a_mask_would_be_small():
     np.testing.assert_allclose(masks, [0.99, 0.01, 0, 0], rtol=1e-5)
 
 
+@pytest.mark.compiles
 def test_more_slots_than_in_training(variables, images):
     outputs = compiled(num_slots=6)(variables, images, jax.random.key(0))
     assert outputs.log_masks.shape[1] == outputs.components.shape[1] == 6
@@ -218,6 +230,7 @@ def test_more_slots_than_in_training(variables, images):
     assert jnp.isfinite(outputs.reconstruction_error).all()
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("num_slots,autoregressive", [(None, True), (7, True), (2, False)])
 def test_sample(variables, num_slots, autoregressive):
     model = _MODEL.clone(autoregressive_prior=autoregressive)
@@ -256,6 +269,7 @@ def learned(tiny_config, images):
     return metrics, averages
 
 
+@pytest.mark.compiles
 def test_loss_falls(learned):
     losses = np.array([values["loss"] for values in learned[0]])
     # Above the error of a perfect reconstruction: the entropy of the pixels' Gaussians.
@@ -264,6 +278,7 @@ def test_loss_falls(learned):
     assert losses[-3:].mean() < 0.9 * losses[:3].mean(), losses
 
 
+@pytest.mark.compiles
 def test_gradients_are_finite_and_reach_every_parameter(learned):
     metrics, averages = learned
     assert all(np.isfinite(values["gradient_norm"]) for values in metrics)
@@ -280,6 +295,7 @@ def test_gradients_are_finite_and_reach_every_parameter(learned):
 # ---- types and mistakes
 
 
+@pytest.mark.compiles
 def test_bfloat16(variables, images, outputs):
     half = compiled(_MODEL.clone(dtype=jnp.bfloat16))(variables, images, jax.random.key(2))
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {

@@ -10,6 +10,8 @@ from PIL import Image
 from ocgm.datasets.objects_room_synthetic import objects_room_synthetic_dataset_builder as rooms
 from ocgm.training import loop
 
+pytestmark = pytest.mark.compiles
+
 
 @pytest.fixture
 def changes(monkeypatch) -> dict[str, object]:

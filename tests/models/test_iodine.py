@@ -257,6 +257,7 @@ def recomputed_loss(params, weights, images, noise, kind, gradient_scale=1.0, sc
     return total, iterates
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(("name", "remat"), [("recurrent", True), ("direct", False)])
 def test_loss_iterates_and_training_gradient(name, remat, double_precision, noise):
     """Values and gradients, with and without rematerialisation; the inner gradients are as if 4 images were given."""
@@ -341,6 +342,7 @@ def test_gradients_for_refinement_are_finite_differences(double_precision):
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
+@pytest.mark.compiles
 def test_pixels():
     rng = np.random.default_rng(5)
     images, decoded = rng.random((2, 4, 4, 3)), rng.normal(0.5, 0.4, (2, 3, 4, 4, 4))
@@ -442,6 +444,7 @@ def test_published_names():
     )
 
 
+@pytest.mark.compiles
 def test_initial_values():
     settings = SIZES | TINY["recurrent"] | {"latent_size": 64, "lstm_size": 32, "width": 16}
     model = IODINE(**settings, refinement_steps=1)
@@ -471,6 +474,7 @@ def single():
     return model, variables_of(model, np.float32)
 
 
+@pytest.mark.compiles
 def test_slots_are_exchangeable(single, noise):
     model, variables = single
     images, permutation = images_of(dtype=np.float32), np.array([2, 0, 1])
@@ -526,6 +530,7 @@ def test_scenes_and_features(single):
     assert features.shape == (2, 3 * 4)
 
 
+@pytest.mark.compiles
 def test_gradient_of_several_seeds_in_half_precision(single):
     """Finite, reaches every parameter, and depends on each seed's own weights of the loss."""
     model, variables = single

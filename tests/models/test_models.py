@@ -49,6 +49,7 @@ def made_once(make: Callable) -> Callable:
     return cached
 
 
+@pytest.mark.compiles
 def test_trains_evaluates_and_draws(run):
     _, _, folder = run
     losses = metrics_of(folder, "train/reconstruction_error_per_element")
@@ -58,6 +59,7 @@ def test_trains_evaluates_and_draws(run):
     assert [path.name for path in (folder / "figures").iterdir()] == ["step_00000012.png"]
 
 
+@pytest.mark.compiles
 def test_resumes_bit_exactly(run, tmp_path, capsys):
     _, config, folder = run
     workdir = shutil.copytree(folder, tmp_path / "run")
@@ -67,6 +69,7 @@ def test_resumes_bit_exactly(run, tmp_path, capsys):
     assert_same(saved(workdir), saved(folder))
 
 
+@pytest.mark.compiles
 def test_masks_samples_and_features(run):
     name, config, folder = run
     trained = load(folder)
@@ -119,6 +122,7 @@ def distinct_variables(model):
     return jax.device_put({**variables, "loss_weights": weights}, placement)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
     """Shapes and ranges of the outputs; the masks and components add up to the reconstruction."""
@@ -252,6 +256,7 @@ def test_every_entry_of_official_files_is_known(settings, official):
     assert len(names) + counters + deviations == official
 
 
+@pytest.mark.compiles
 def test_import_of_the_old_layout(tiny_config, tmp_path):
     """Through the command, with running statistics and with entries that no model needs."""
     model = fresh("genesis").model

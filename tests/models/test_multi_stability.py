@@ -9,6 +9,8 @@ from ocgm import inference
 from ocgm.data import registry
 from ocgm.data.pipeline import eval_batches
 
+pytestmark = pytest.mark.compiles
+
 _IMAGES = 32
 
 

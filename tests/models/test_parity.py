@@ -29,6 +29,8 @@ from ocgm.models.slot_attention import SlotAttention
 from ocgm.modules import broadcast, layers
 from ocgm.training import objectives
 
+pytestmark = pytest.mark.compiles
+
 FOLDER = pathlib.Path(
     os.environ.get("OCGM_PARITY_FIXTURES", pathlib.Path(__file__).parent / "fixtures" / "parity")
 )

@@ -55,6 +55,7 @@ def test_attend():
     )
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("variant", ["published", "efficient_morl"])
 def test_slots_are_equivariant(variant, monkeypatch):
     order, model = np.array([2, 0, 1]), SlotAttention(SLOTS, SIDE, variant=variant, **SMALL)
@@ -80,6 +81,7 @@ def test_loss_is_the_published_one():
         np.testing.assert_allclose(outputs.loss, scale * jnp.mean(error), rtol=1e-5)
 
 
+@pytest.mark.compiles
 def test_slots_and_iterations_at_call():
     model = SlotAttention(SLOTS, SIDE, **SMALL)
     outputs = apply(model, num_slots=5, iterations=1)

@@ -38,6 +38,7 @@ def transposed_convolution(params, x):
     return out + params["bias"][None, None, None]
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("k,shape", [(3, (2, 4, 4, 2)), (5, (2, 4, 3, 6)), (9, (1, 5, 5, 2))])
 def test_upsampling_conv(k, shape):
     layer, x = TransposedConv(3, kernel_size=k), normal(0, *shape)

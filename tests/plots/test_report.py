@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import KILLED_AND_RESUMED
 from PIL import Image
 
 from ocgm.errors import UserError
@@ -226,15 +227,7 @@ def test_text_is_escaped(tmp_path: Path) -> None:
 
 def test_page_of_a_killed_and_resumed_run(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text(
-        '{"step": 1, "train/loss": 5.0}\n'
-        '{"step": 2, "train/loss": 4.0, "note": "text"}\n'
-        '{"step": 3, "train/loss": 3.5}\n'
-        '{"step": 4, "train/lo\n'
-        '{"step": 2, "train/loss": 4.5}\n'
-        '{"step": 2, "eval/ari_fg": 0.5}\n'
-        '{"step": 5, "train/loss": NaN, "train/kl": Infinity}\n'
-    )
+    path.write_text(KILLED_AND_RESUMED)
     page = _write_page(tmp_path, runs=[report.Run("resumed", path, "")])
     assert not re.search(r"\b(nan|inf|infinity)\b", _without_pictures(page.source), re.IGNORECASE)
 

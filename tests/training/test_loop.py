@@ -88,6 +88,7 @@ def read_until_step(process, step: int) -> None:
     pytest.fail(f"the run ended before step {step}: {process.stderr.read()}")
 
 
+@pytest.mark.compiles
 def test_killed_at_any_moment(tiny_config, reference, tmp_path):
     """kill -9 at a random step, and the same command again."""
     step = random.SystemRandom().randrange(1, _STEPS - 3)
@@ -100,6 +101,7 @@ def test_killed_at_any_moment(tiny_config, reference, tmp_path):
     assert_same(saved(tmp_path / "run"), reference)
 
 
+@pytest.mark.compiles
 def test_stopped_by_a_signal(tiny_config, reference, tmp_path, capsys):
     """SIGTERM, the same command again and Ctrl-C, and again to the end."""
     step = 0
@@ -151,6 +153,7 @@ def test_all_checkpoints_damaged(tiny_config, reference_run, tmp_path):
     assert len(list((workdir / "checkpoints").iterdir())) == _STEPS // 5
 
 
+@pytest.mark.compiles
 def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
     """NaN in step 4: later steps change nothing, and the state after three is kept apart."""
 
@@ -200,6 +203,7 @@ def test_model_and_data_must_have_one_image_size(tiny_config, tmp_path):
         loop.train(config, tmp_path)
 
 
+@pytest.mark.compiles
 def test_time_limit(tiny_config, tmp_path):
     config = tiny_config(max_train_minutes=1e-6, evaluation__every_steps=1000)
     scores = loop.train(config, tmp_path)
@@ -207,6 +211,7 @@ def test_time_limit(tiny_config, tmp_path):
     assert 0 <= scores["sc_attention"] <= 1
 
 
+@pytest.mark.compiles
 def test_curriculum(tiny_config, tmp_path):
     """Options of the model's call change at their steps, and a run that stops between resumes bit-exactly."""
     changes = {"num_train_steps": 4, "log_every_steps": 1, "evaluation__every_steps": 4}
@@ -231,6 +236,7 @@ def test_curriculum_of_an_unknown_option(tiny_config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.compiles
 def test_profile(tiny_config, tmp_path):
     """The trace of some steps is written; steps that are not in order are an error before anything is made."""
     with pytest.raises(ConfigError, match="--profile_steps=3,2 must be FIRST,LAST"):

@@ -11,6 +11,8 @@ from train_on_meshes import MESHES
 
 from ocgm import run_dir
 
+pytestmark = pytest.mark.compiles
+
 NUM_STEPS = 20
 
 
