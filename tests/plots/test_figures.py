@@ -149,7 +149,7 @@ def test_parts_of_slots_add_up_to_the_reconstruction(name: str) -> None:
         for column in range(3 + num_slots)
     ]
     board = 255 * palette.on_checkerboard(np.zeros((side, side, 3)), np.full((side, side, 1), -90))
-    parts = np.stack(tiles[3:]) - (1 - outputs.masks[0]) * board
+    parts = np.stack(tiles[3:]) - (1 - np.asarray(outputs.masks[0])) * board
     assert np.ptp(tiles[1]) > 5
     np.testing.assert_allclose(parts.sum(axis=0), tiles[1], atol=0.5 * (num_slots + 1) + 0.1)
 
