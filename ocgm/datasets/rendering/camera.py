@@ -122,5 +122,5 @@ def ray_directions(camera: Camera, columns: jax.Array, rows: jax.Array) -> jax.A
     x = (columns - camera.principal_point[0]) / camera.focal_length
     y = (rows - camera.principal_point[1]) / camera.focal_length
     right, down, forward = camera.rotation[..., None]
-    direction = right * x + down * y + forward
-    return direction * jax.lax.rsqrt(x * x + y * y + jnp.float32(1))
+    direction = right * x[None] + down * y[None] + forward
+    return direction * jax.lax.rsqrt(x * x + y * y + jnp.float32(1))[None]

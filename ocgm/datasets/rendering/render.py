@@ -169,7 +169,7 @@ def _lamp_positions(spots: jax.Array, shadow_rays: int) -> jax.Array:
 
     Points are arranged like a sunflower's seeds: evenly spread, and different for each spot.
     """
-    number = (5 * jnp.arange(shadow_rays)[:, None] + spots).astype(jnp.float32)
+    number = (5 * jnp.arange(shadow_rays)[:, None] + spots[None]).astype(jnp.float32)
     angle = 2.399963 * number
     reach = jnp.sqrt(number / (5 * shadow_rays))
     return jnp.stack([reach * jnp.cos(angle), reach * jnp.sin(angle)], axis=1)
