@@ -53,6 +53,7 @@ def test_labels_are_rows_of_factors_in_tetrominoes(tmp_path):
 # ---- models
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", ["genesis", "genesis_s", "one_slot_sbd_vae", "bd_vae"])
 def test_slots_decode_to_what_the_call_returns(name):
     model, random = fresh(name).model, np.random.default_rng(0)
@@ -208,6 +209,7 @@ def test_without_factors(reference_run, tmp_path, monkeypatch):
     assert done.err == "error: --traverse=4,1 is not IMAGE,SLOT from 1,1 to 3,3.\n"
 
 
+@pytest.mark.compiles
 def test_a_model_that_cannot_decode_latents(tiny_config, tmp_path):
     config = experiment(tiny_config, "monet")
     model = models.build(config.model)

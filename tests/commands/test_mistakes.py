@@ -116,7 +116,7 @@ def test_unwritable_workdir(config_file, tmp_path):
     file.write_text("")
     done = main(config_file, file / "run")
     assert_told(
-        done, f"--workdir={file / 'run'} cannot be written: Not a directory", "Give a folder"
+        done, f"--workdir={file / 'run'} cannot be written: Not a directory", "Give a directory"
     )
 
 

@@ -114,6 +114,7 @@ def test_slots_and_steps_at_call():
         run(build(), images(), refinement_steps=-1)
 
 
+@pytest.mark.compiles
 def test_masks_sum_to_one_and_loss_is_of_training():
     outputs = run(build(), images(), train=False)
     np.testing.assert_allclose(jnp.sum(jnp.exp(outputs.log_masks), axis=1), 1.0, atol=1e-5)

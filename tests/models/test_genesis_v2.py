@@ -306,6 +306,7 @@ def test_bfloat16(variables, images, outputs):
     assert jnp.abs(half.reconstruction - outputs.reconstruction).max() > 0
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     "shape",
     [(32, 32, 3), (1, 32, 32, 1), (1, 3, 32, 32), (1, 64, 64, 3), (1, 48, 48, 3), (1, 32, 64, 3)],
@@ -316,6 +317,7 @@ def test_wrong_shapes(variables, shape):
         call_with(variables, shape, seed_scores=(1, 32, 32))
 
 
+@pytest.mark.compiles
 def test_wrong_seed_scores(variables):
     with pytest.raises(AssertionError, match="(?s)prefix|shape"):
         call_with(variables, (2, 32, 32, 3), seed_scores=(2, 16, 16))

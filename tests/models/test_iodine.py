@@ -95,6 +95,11 @@ def images_of(batch: int = 2, dtype=np.float64) -> np.ndarray:
 # The re-computation, which shares no code with the model. Arrays of slots are [B, K, ...] all along.
 
 
+def channelwise(vector, x):
+    """A vector [C] with the rank of `x`."""
+    return jnp.expand_dims(vector, tuple(range(x.ndim - 1)))
+
+
 def convolve(x, layer, stride=1):
     """Convolution of [B, K, H, W, C] with TensorFlow's padding."""
     k, side = len(layer["kernel"]), x.shape[-2]
@@ -105,7 +110,7 @@ def convolve(x, layer, stride=1):
     folded = jax.lax.conv_general_dilated(
         folded, layer["kernel"], (stride, stride), padding, dimension_numbers=dimensions
     )
-    return folded.reshape(*x.shape[:2], *folded.shape[1:]) + layer["bias"]
+    return channelwise(layer["bias"], x) + folded.reshape(*x.shape[:2], *folded.shape[1:])
 
 
 def elu(x):
@@ -117,13 +122,13 @@ def sigmoid(x):
 
 
 def affine(x, layer):
-    return x @ layer["kernel"] + layer["bias"]
+    return x @ layer["kernel"] + channelwise(layer["bias"], x)
 
 
 def layer_norm(x, layer, axes):
     centred = x - x.mean(axes, keepdims=True)
     deviation = jnp.sqrt((centred**2).mean(axes, keepdims=True) + 1e-5)
-    return centred / deviation * layer["scale"] + layer["bias"]
+    return centred / deviation * channelwise(layer["scale"], x) + channelwise(layer["bias"], x)
 
 
 def decode(params, z, side):
@@ -421,6 +426,7 @@ def test_published_parameter_counts(name, parts):
     assert sum(leaf.size for leaf in params.values()) == sum(parts) == total
 
 
+@pytest.mark.compiles
 def test_published_names():
     """All parameters have one; these are from the listing that the authors published for CLEVR6."""
     model = IODINE(**PUBLISHED["clevr6"])
@@ -493,6 +499,7 @@ def test_slots_are_exchangeable(single, noise):
     assert np.ptp(outputs.slots, axis=1).min() > 0
 
 
+@pytest.mark.compiles
 def test_slots_steps_and_determinism_are_options(single):
     model, variables = single
     images = images_of(dtype=np.float32)

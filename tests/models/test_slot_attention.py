@@ -69,6 +69,7 @@ def test_slots_are_equivariant(variant, monkeypatch):
     assert np.abs(expected.slots - expected.slots[:, order]).max() > 0.1
 
 
+@pytest.mark.compiles
 def test_loss_is_the_published_one():
     """The mean of squared errors of colours in [-1, 1], or the sum of those in [0, 1]."""
     for variant, scale in (("published", 4.0 / (SIDE * SIDE * 3)), ("efficient_morl", 1.0)):

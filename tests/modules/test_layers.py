@@ -73,6 +73,7 @@ def test_upsampling_conv_kernel_size():
         TransposedConv(3, kernel_size=4).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("k,padding", [(3, 0), (3, 1), (5, 1), (5, 2)])
 @pytest.mark.parametrize("kind", [BroadcastConv, PositionedConv])
 def test_convolution_of_a_tiled_latent(kind, k, padding):
