@@ -60,7 +60,7 @@ class Outputs:
       reconstruction: mean of the mixture, [B, S, S, 3] in [0, 1].
       components: means of the mixture's components, [B, K, S, S, 3] in [0, 1].
       log_masks: logarithms of the mixing weights, [B, K, S, S, 1]. The weights sum to one over the slots, and
-        reconstruction = sum_k exp(log_masks_k) * components_k.
+        reconstruction = sum_k exp(log_masks_k) * components_k, where no colour had to be clipped to [0, 1].
       slots: one vector per slot, the input of `decode_slots`: the sampled latents, [B, K, D].
       active_slots: which slots are in use, bool [B, K].
       reconstruction_error: negative log-likelihood, [B] nats; in models without a likelihood, their own error.
