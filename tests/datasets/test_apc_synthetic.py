@@ -11,6 +11,8 @@ from ocgm.datasets.apc_synthetic.objects import PRODUCTS
 from ocgm.datasets.builders import generated
 from ocgm.datasets.rendering import axis_rotation, project, yaw
 
+pytestmark = pytest.mark.compiles
+
 SIDE = 64
 FRAMES = 15
 

@@ -13,6 +13,8 @@ from ocgm.datasets.clevr_with_masks_synthetic import draw as draw_lib
 from ocgm.datasets.clevr_with_masks_synthetic import images as images_lib
 from ocgm.datasets.clevr_with_masks_synthetic import scenes as scenes_lib
 
+pytestmark = pytest.mark.compiles
+
 NAME = "clevr_with_masks_synthetic"
 CROP = (29, 64, 192)
 PINNED = (

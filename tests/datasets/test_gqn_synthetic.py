@@ -11,6 +11,8 @@ from ocgm.datasets.gqn_synthetic import gqn_synthetic_dataset_builder as builder
 from ocgm.datasets.gqn_synthetic import rooms as rooms_lib
 from ocgm.datasets.rendering import project
 
+pytestmark = pytest.mark.compiles
+
 SIDE = rooms_lib.SIDE
 COUNT = 4096
 

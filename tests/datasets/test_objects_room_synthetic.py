@@ -13,6 +13,8 @@ from ocgm.datasets.objects_room_synthetic import images as images_lib
 from ocgm.datasets.objects_room_synthetic import objects_room_synthetic_dataset_builder as lib
 from ocgm.datasets.objects_room_synthetic import scenes as scenes_lib
 
+pytestmark = pytest.mark.compiles
+
 NAME = "objects_room_synthetic"
 SPLITS = (
     "train",

@@ -14,6 +14,8 @@ from ocgm.datasets.shapestacks_synthetic import scenes as scenes_lib
 from ocgm.datasets.shapestacks_synthetic import shapestacks_synthetic_dataset_builder as builder_lib
 from ocgm.datasets.shapestacks_synthetic import towers as towers_lib
 
+pytestmark = pytest.mark.compiles
+
 SIDE = 64
 COUNT = 8192
 

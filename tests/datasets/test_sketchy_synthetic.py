@@ -11,6 +11,8 @@ from ocgm.datasets.sketchy_synthetic import scenes as scenes_lib
 from ocgm.datasets.sketchy_synthetic import sketchy_synthetic_dataset_builder as builder_lib
 from ocgm.datasets.sketchy_synthetic import workplace
 
+pytestmark = pytest.mark.compiles
+
 SIDE = 64
 VIEWS = 14
 STEPS = 4
@@ -177,7 +179,6 @@ def test_culling_changes_nothing(builder, block):
     np.testing.assert_array_equal(rendered.image, block["image"])
 
 
-@pytest.mark.compiles
 def test_record(new_config, tmp_path, block):
     config = new_config(
         tmp_path,

@@ -2,9 +2,12 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ocgm.datasets.rendering import crop, focal_length, look_at, project
 from ocgm.datasets.rendering.camera import ray_directions
+
+pytestmark = pytest.mark.compiles
 
 # Factors (x, y, z) and annotated (column, row, depth) of the first two scenes of CLEVR (with masks).
 CLEVR = [

@@ -21,6 +21,8 @@ from ocgm.datasets.rendering import (
     yaw,
 )
 
+pytestmark = pytest.mark.compiles
+
 GROUND = Body(shapes.ground(), Material(), part=1)
 ABOVE = drawing.camera((0, 0, 6), (0, 0, 0), up=(0, 1, 0))
 SIDE = drawing.camera((0, -5, 0), (0, 0, 0))
@@ -33,7 +35,6 @@ def _ground_points() -> tuple[np.ndarray, np.ndarray]:
     return point[..., 0], point[..., 1]
 
 
-@pytest.mark.compiles
 def test_labels_are_those_of_the_centers():
     """A ball's label is where the angle to its centre is small enough, to the pixel."""
     center, radius = np.array([0.7, -0.3, 0.45]), 0.8
@@ -158,7 +159,6 @@ def test_spotlight_and_highlight():
     np.testing.assert_allclose(tinted[0], image[0] * np.array(gold.color), atol=1)
 
 
-@pytest.mark.compiles
 def test_mirrors():
     """A mirror shows the sky and what stands on it, in its tint; without `mirrors` it is black."""
     mirror = Body(shapes.ground(), Material((1, 1, 0.5), reflectivity=1.0), part=1)
@@ -210,7 +210,6 @@ def test_gamma():
     np.testing.assert_allclose(image[0, 0, 0], expected, atol=1)
 
 
-@pytest.mark.compiles
 def test_batch_equals_single_and_repeats():
     ball = Body(shapes.icosahedron(0.5), Material((1, 0, 0)), (0, 0, 0.5), yaw(20), label=1)
     bar = Body(shapes.triangle(1, 1, 0.2), Material((0, 1, 0)), (0, 0, 0.5), yaw(20), label=2)

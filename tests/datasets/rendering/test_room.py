@@ -6,6 +6,8 @@ import pytest
 from ocgm.datasets.builders import generated
 from ocgm.datasets.rendering import Material, project, room
 
+pytestmark = pytest.mark.compiles
+
 
 def test_floor_and_walls():
     shown = np.array([True, False, True, False])

@@ -8,6 +8,8 @@ import pytest
 
 from ocgm.datasets.rendering import Body, Material, axis_rotation, shapes, yaw
 
+pytestmark = pytest.mark.compiles
+
 
 def _in_capsule(x, y, z):
     return np.hypot(np.hypot(x, y), np.maximum(abs(z) - 0.4, 0)) <= 0.3

@@ -7,6 +7,8 @@ import pytest
 
 from ocgm.datasets.rendering import textures
 
+pytestmark = pytest.mark.compiles
+
 REPEATING = [name for name in textures.NAMES if not name.startswith("print")]
 sample = jax.jit(textures.sample)
 
