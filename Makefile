@@ -21,7 +21,7 @@ XDIST := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reo
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow" $(XDIST)
 
-# For the inner loop: some minutes, since it leaves out what takes seconds to compile.
+# For the inner loop: about three minutes on two cores, since it leaves out what takes seconds to compile.
 test-fast: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow and not compiles" $(XDIST)
 
