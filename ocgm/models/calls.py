@@ -33,8 +33,8 @@ def infer(
       model: a model of the contract (`ocgm.models.base.Model`).
       variables: its variables.
       images: float32 [B, S, S, 3] in [0, 1].
-      key: of the random streams.
-      options: keyword arguments of the model's call, of `static_options`.
+      key: key of the random streams.
+      options: keyword arguments of the model's call, as `static_options` returns them.
     """
     result: Any = model.apply(
         variables, images, train=False, rngs=stream_keys(key), **dict(options)

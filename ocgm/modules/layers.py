@@ -16,9 +16,14 @@ from jax.typing import DTypeLike
 from ocgm.modules.initializers import LayerInit, pytorch_init
 
 
+def over_features(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """Return a vector [C] with the rank of x [..., C]: implicit rank promotion is an error in tests."""
+    return jnp.expand_dims(vector, tuple(range(x.ndim - 1)))
+
+
 def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """Return x [..., C] + bias [C], broadcast explicitly: implicit rank promotion is an error in tests."""
-    return x + jnp.expand_dims(bias, tuple(range(x.ndim - 1)))
+    """Return x [..., C] + bias [C]."""
+    return x + over_features(bias, x)
 
 
 class Dense(nn.Module):

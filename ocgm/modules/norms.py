@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ocgm.modules.layers import add_bias, over_features
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation as PyTorch's BatchNorm2d: [..., C] -> [..., C].
@@ -28,20 +30,16 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,))
         x = x.astype(scale.dtype)
         mean, var = running_mean.value, running_var.value
-
-        def over_features(vector: jax.Array) -> jax.Array:
-            return jnp.expand_dims(vector, tuple(range(x.ndim - 1)))
-
         if train:
             axes, count = tuple(range(x.ndim - 1)), x.size // features
             mean = jnp.mean(x, axes)
-            var = jnp.mean(jnp.square(x - over_features(mean)), axes)
+            var = jnp.mean(jnp.square(x - over_features(mean, x)), axes)
             if not self.is_initializing():
                 unbiased = var * count / max(count - 1, 1)
                 running_mean.value = 0.9 * running_mean.value + 0.1 * mean
                 running_var.value = 0.9 * running_var.value + 0.1 * unbiased
         factor = jax.lax.rsqrt(var + 1e-5) * scale
-        x = (x - over_features(mean)) * over_features(factor) + over_features(bias)
+        x = add_bias((x - over_features(mean, x)) * over_features(factor, x), bias)
         return x.astype(self.dtype)
 
 

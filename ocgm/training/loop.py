@@ -153,7 +153,7 @@ def check_held_out_images(config: ml_collections.ConfigDict) -> None:
     """Check before training, not at the first evaluation, that the validation split has enough images.
 
     Raises:
-      UserError: it has not.
+      UserError: the split has too few images.
     """
     held_out_batches(config)
 
@@ -167,10 +167,10 @@ def held_out_batches(config: ml_collections.ConfigDict) -> Iterator[dict[str, np
 def make_evaluator(
     config: ml_collections.ConfigDict, model: Model, mesh: jax.sharding.Mesh
 ) -> Evaluator:
-    """Make the evaluator of a run.
+    """Create the evaluator of a run.
 
     Raises:
-      InputError: the model has no such option as config.evaluation.model_options gives.
+      InputError: the model does not have an option of config.evaluation.model_options.
     """
     settings = config.evaluation
     options = dict(settings.model_options)
