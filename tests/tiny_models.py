@@ -8,7 +8,7 @@ from ocgm import models
 from ocgm.inference import TrainedModel
 from ocgm.models import abstract_variables
 
-STEPS = 12
+STEPS = 6
 _GENESIS = {"mask_latent_size": 8, "component_latent_size": 4, "component_features": 4}
 _SLOTS = {
     "latent_size": 8,

@@ -7,7 +7,6 @@ differences.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -65,53 +64,6 @@ class Iterate(NamedTuple):
     kl: jax.Array
 
 
-def evaluate(
-    decode: Callable[[jax.Array], jax.Array],
-    posterior: jax.Array,
-    noise: jax.Array,
-    images: jax.Array,
-    weights: LossWeights,
-    pixel_scale: float,
-) -> tuple[Iterate, Pixels]:
-    """Decode a sample of the posterior and return its loss and likelihood.
-
-    Args:
-      decode: latents [B, K, D] -> [B, K, S, S, 4].
-      posterior: [B, K, 2D].
-      noise: noise of the sample, [B, K, D].
-      images: [B, S, S, 3].
-      weights: weights of mean error and mean KL.
-      pixel_scale: scale of the logistic distribution.
-    """
-    decoded = decode(sample_posterior(posterior, noise))
-    pixels, kl = explain(images, decoded, pixel_scale), posterior_kl(posterior)
-    loss = weights.error_weight * jnp.mean(pixels.error)
-    loss = loss + weights.beta * jnp.mean(jnp.sum(kl, axis=1))
-    return Iterate(loss, pixels.error, kl), pixels
-
-
-def gradients_for_refinement(
-    decode: Callable[[jax.Array], jax.Array],
-    posterior: jax.Array,
-    noise: jax.Array,
-    images: jax.Array,
-    weights: LossWeights,
-    pixel_scale: float,
-) -> Gradients:
-    """Return the gradients of the loss that `evaluate` returns, with one backward pass through the decoder."""
-
-    def weighted_error(decoded):
-        return weights.error_weight * jnp.mean(explain(images, decoded, pixel_scale).error)
-
-    def weighted_kl(posterior):
-        return weights.beta * jnp.mean(jnp.sum(posterior_kl(posterior), axis=1))
-
-    decoded, pull_back = jax.vjp(lambda x: decode(sample_posterior(x, noise)), posterior)
-    of_decoded = jax.grad(weighted_error)(decoded)
-    (of_posterior,) = pull_back(of_decoded)
-    return Gradients(of_posterior + jax.grad(weighted_kl)(posterior), of_decoded)
-
-
 @dataclasses.dataclass(frozen=True)
 class Iteration:
     """One iteration of the refinement as a function of all that the training loss differentiates through.
@@ -138,24 +90,45 @@ class Iteration:
     def evaluate(
         self, parameters: Any, posterior: jax.Array, noise: jax.Array, images: jax.Array
     ) -> tuple[Iterate, Pixels]:
-        """Return `evaluate` of a posterior with the decoder's parameters."""
-        decode = functools.partial(self.decode, parameters)
-        return evaluate(decode, posterior, noise, images, self.weights, self.pixel_scale)
+        """Decode a sample of the posterior with the decoder's parameters and return its loss and likelihood.
+
+        Args:
+          parameters: parameters of the decoder.
+          posterior: [B, K, 2D].
+          noise: noise of the sample, [B, K, D].
+          images: [B, S, S, 3].
+        """
+        decoded = self.decode(parameters, sample_posterior(posterior, noise))
+        pixels, kl = explain(images, decoded, self.pixel_scale), posterior_kl(posterior)
+        loss = self.weights.error_weight * jnp.mean(pixels.error)
+        loss = loss + self.weights.beta * jnp.mean(jnp.sum(kl, axis=1))
+        return Iterate(loss, pixels.error, kl), pixels
 
     def gradients(
         self, parameters: Any, posterior: jax.Array, noise: jax.Array, images: jax.Array
     ) -> Gradients:
-        """Return `gradients_for_refinement`, as constants of the training loss.
+        """Return the gradients of the loss that `evaluate` returns, as constants of the training loss.
 
-        All arguments are made constants, so that no second derivatives are computed. The decoder's forward pass is the
-        one of `evaluate`, operation by operation, and XLA merges the two.
+        One backward pass through the decoder gives both. All arguments are made constants, so that no second
+        derivatives are computed. The decoder's forward pass is the one of `evaluate`, operation by operation, and XLA
+        merges the two.
         """
         constants = jax.lax.stop_gradient((parameters, posterior, noise, images))
         parameters, posterior, noise, images = constants
-        decode = functools.partial(self.decode, parameters)
-        gradients = gradients_for_refinement(
-            decode, posterior, noise, images, self.weights, self.pixel_scale
+
+        def weighted_error(decoded):
+            error = explain(images, decoded, self.pixel_scale).error
+            return self.weights.error_weight * jnp.mean(error)
+
+        def weighted_kl(posterior):
+            return self.weights.beta * jnp.mean(jnp.sum(posterior_kl(posterior), axis=1))
+
+        decoded, pull_back = jax.vjp(
+            lambda x: self.decode(parameters, sample_posterior(x, noise)), posterior
         )
+        of_decoded = jax.grad(weighted_error)(decoded)
+        (of_posterior,) = pull_back(of_decoded)
+        gradients = Gradients(of_posterior + jax.grad(weighted_kl)(posterior), of_decoded)
         return jax.tree.map(lambda g: self.gradient_scale * g, gradients)
 
     def refine(

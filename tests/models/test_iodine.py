@@ -311,7 +311,7 @@ def test_loss_iterates_and_training_gradient(name, remat, double_precision, nois
         )
 
 
-def test_gradients_for_refinement_are_finite_differences(double_precision):
+def test_gradients_are_finite_differences(double_precision):
     """Central differences along random directions."""
     model, images = tiny(dtype=jnp.float64), images_of()
     params = variables_of(model)["params"]
@@ -319,6 +319,10 @@ def test_gradients_for_refinement_are_finite_differences(double_precision):
     lam, eps = rng.normal(size=(2, 3, 8)), rng.normal(size=(2, 3, 4))
     weights = {"error_weight": 1.3, "beta": 0.7}
     decoder = functools.partial(decode, params["decoder"], side=10)
+    network = model.bind({"params": params}).decoder.unbind()[0]
+    iteration = iodine.Iteration(
+        network, None, losses.LossWeights(1.3, 0.7), 0.03, gradient_scale=1.0, remat=False
+    )
 
     def of_lam(lam):
         return loss_of(lam, eps, images, params, weights, 0.03)
@@ -334,9 +338,7 @@ def test_gradients_for_refinement_are_finite_differences(double_precision):
 
     @quick_jit
     def slopes(lam):
-        gradients = iodine.gradients_for_refinement(
-            decoder, lam, eps, images, losses.LossWeights(1.3, 0.7), 0.03
-        )
+        gradients = iteration.gradients({"params": params["decoder"]}, lam, eps, images)
         decoded = decoder(sample(lam, eps))
         return [
             compare(of_lam, lam, gradients.posterior),

@@ -57,7 +57,7 @@ def test_trains_evaluates_and_draws(run):
     assert losses[STEPS] < losses[1] - 1e-3
     scored = "ari_fg_attention" if name == "monet" else "ari_fg"
     assert np.isfinite(metrics_of(folder, f"eval/{scored}")[STEPS])
-    assert [path.name for path in (folder / "figures").iterdir()] == ["step_00000012.png"]
+    assert [path.name for path in (folder / "figures").iterdir()] == [f"step_{STEPS:08d}.png"]
 
 
 @pytest.mark.compiles

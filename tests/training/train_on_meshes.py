@@ -1,4 +1,6 @@
-"""Train on several meshes over the devices of one process: python train_on_meshes.py CONFIG.json OUTPUT.npz STEPS.
+"""Train on several meshes over the devices of one process.
+
+    python train_on_meshes.py CONFIG.json OUTPUT.npz STEPS MESH [MESH ...]
 
 A program of its own, since the number of devices cannot change within a process. Started by test_meshes.py.
 """
@@ -19,10 +21,11 @@ from ocgm.training.step import abstract_state, init_state, make_train_step
 MESHES = {"1": (1, 1), "8": (8, 1), "4x2": (4, 2)}
 
 
-def main(config_file: str, output: str, num_steps: str) -> None:
+def main(config_file: str, output: str, num_steps: str, *meshes: str) -> None:
     config = run_dir.from_json(pathlib.Path(config_file).read_text())
     arrays = {}
-    for name, shape in MESHES.items():
+    for name in meshes:
+        shape = MESHES[name]
         mesh = jax.make_mesh(
             shape,
             ("data", "fsdp"),
