@@ -13,13 +13,15 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 # Compiling takes most of the suite's time, and a third of it without LLVM's optimisations and MLIR's fusion emitters.
-_COMPILE_FAST = (
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
 )
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_COMPILE_FAST])
 
 import jax
 import ml_collections
@@ -81,6 +83,33 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
 
     prepare(make().data)
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once():
+    """Let runs whose configs compute the same share the compiled step and evaluation: tracing takes seconds."""
+    steps, evaluators = {}, {}
+    make_train_step, make_evaluator = loop.make_train_step, loop.make_evaluator
+
+    def train_step(config, mesh):
+        parts = (config.model, config.optimizer, config.objective)
+        key = (*(part.to_json() for part in parts), config.seed, config.data.image_size, mesh)
+        if key not in steps:
+            steps[key] = make_train_step(config, mesh)
+        return steps[key]
+
+    def evaluator(config, model, mesh):
+        settings = config.evaluation
+        key = (model, config.data.name, settings.num_figure_images, mesh)
+        key += (settings.model_options.to_json(),)
+        if key not in evaluators:
+            evaluators[key] = make_evaluator(config, model, mesh)
+        return evaluators[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_train_step", train_step)
+        patch.setattr(loop, "make_evaluator", evaluator)
+        yield
 
 
 @pytest.fixture(scope="session")

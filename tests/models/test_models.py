@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict
 from reference_weights import fixture_weight
 from tiny_models import MODELS, STEPS, experiment, fresh
 
-from ocgm import losses, models, run_dir, sharding
+from ocgm import losses, models, sharding
 from ocgm.errors import CheckpointError, ConfigError, InputError
 from ocgm.inference import load
 from ocgm.interop import entries_of, torch_import
@@ -26,27 +25,11 @@ _AUTOENCODERS = ("slot_attention", "slot_mlp")
 
 @pytest.fixture(scope="module", params=[name for name in MODELS if name != "genesis_v2"])
 def run(request, tiny_config, tmp_path_factory):
-    """An uninterrupted run of each model: its name, config and folder; what resumes it compiles nothing again."""
+    """An uninterrupted run of each model: its name, config and folder."""
     config = experiment(tiny_config, request.param)
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("make_train_step", "make_evaluator"):
-            patch.setattr(loop, name, made_once(getattr(loop, name)))
-        loop.train(config, folder)
-        yield request.param, config, folder
-
-
-def made_once(make: Callable) -> Callable:
-    """Return a `make(config, ...)` that is called once for equal configs."""
-    made = {}
-
-    def cached(config, *arguments):
-        key = run_dir.to_json(config)
-        if key not in made:
-            made[key] = make(config, *arguments)
-        return made[key]
-
-    return cached
+    loop.train(config, folder)
+    return request.param, config, folder
 
 
 @pytest.mark.compiles
