@@ -15,6 +15,7 @@ class Server(http.server.ThreadingHTTPServer):
       etag: its ETag, or None for a server without ETags and dates.
       ranges: 'yes', 'ignored' (always all of it), 'careless' (Range without If-Range), or 'wrong'.
       breaks: after how many bytes the next transfers break off, one number each.
+      length: whether Content-Length is told.
       extra: how many bytes more than there are Content-Length says.
       busy: how many requests are answered with 503.
       md5: what is at the addresses ending in .md5.
@@ -25,7 +26,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content, self.etag, self.ranges = content, '"1"', "yes"
         self.breaks: list[int] = []
-        self.extra, self.busy, self.md5 = 0, 0, ""
+        self.length, self.extra, self.busy, self.md5 = True, 0, 0, ""
         self.seen: list[tuple[str | None, str | None]] = []
 
     @property
@@ -65,7 +66,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) + self.server.extra))
+        if self.server.length:
+            self.send_header("Content-Length", str(len(body) + self.server.extra))
         self.end_headers()
         self.wfile.write(body[: self.server.breaks.pop(0)] if self.server.breaks else body)
 

@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -216,12 +217,39 @@ def test_md5_file(server, folder, pins):
     server.md5 = f"{hashlib.md5(CONTENT).hexdigest()}  file.bin\n"
     download = Download(url=server.url, md5_url=f"{server.url}.md5")
     assert fetch(download, folder, pins).read_bytes() == CONTENT
-    assert not pins.exists()
+    assert pins.read_text() == f"{server.url}\t300000\t{SHA256}\tfile.bin\n"
     (folder / "file.bin").unlink()
     server.content = CONTENT[::-1]
     with pytest.raises(UserError, match=f"MD5 .* is published at {server.url}.md5"):
         fetch(download, folder, pins)
     assert visible(folder) == []
+    # Whoever can change the file on its way can change its MD5 checksum, but not what was pinned.
+    server.md5 = f"{hashlib.md5(server.content).hexdigest()}  file.bin\n"
+    with pytest.raises(
+        UserError, match=f"has changed: its SHA-256 is .*, and was {SHA256} at first"
+    ):
+        fetch(download, folder, pins)
+    assert not (folder / "file.bin").exists()
+
+
+def test_file_without_length(server, folder, pins, monkeypatch):
+    server.length = False
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    (folder / "file.bin").unlink()
+    monkeypatch.setattr(downloads, "_MAX_UNKNOWN", 299_999)
+    with pytest.raises(
+        UserError, match=f"{server.url} has more than 300 kB: it is not the published"
+    ):
+        fetch(Download(url=server.url), folder, pins)
+    assert visible(folder) == [] and len(server.seen) == 2
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_endless_checksum(server, folder, pins, length):
+    server.md5, server.length = "0" * 70_000, length
+    with pytest.raises(UserError, match="file.bin.md5 has more than 65.5 kB"):
+        fetch(Download(url=server.url, md5_url=f"{server.url}.md5"), folder, pins)
+    assert visible(folder) == ["file.bin.part", "file.bin.part.json"]
 
 
 def test_md5_file_without_a_checksum(server, folder, pins):
@@ -250,6 +278,33 @@ def test_first_download_is_pinned(server, folder, pins):
     pins.write_text("")
     fetch(Download(url=server.url), folder, pins)
     assert hashlib.sha256(server.content).hexdigest() in pins.read_text()
+
+
+DAMAGED_LINES = [b"text", b"\xff\xfe", b"url\t5\tshort\tfile.bin", b"url\t5", b"\0" * 30]
+
+
+@pytest.mark.parametrize("line", DAMAGED_LINES)
+def test_damaged_table_of_checksums(server, folder, pins, line):
+    fetch(Download(url=server.url), folder, pins)
+    good = pins.read_bytes()
+    pins.write_bytes(good + line + b"\n")
+    (folder / "file.bin").unlink()
+    with pytest.raises(UserError, match=f"^{pins}, line 2 is damaged: delete it"):
+        fetch(Download(url=server.url), folder, pins)
+    pins.write_bytes(b"\n" + good)
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "state", [b"", b"{", b"7", b"[1]", b'["a", 2]', b"\xff", b"[300000, null]"]
+)
+def test_damaged_state_of_a_download(server, folder, pins, state):
+    server.breaks = [100_000, 0, 0, 0]
+    with pytest.raises(UserError, match="is kept"):
+        fetch(Download(url=server.url), folder, pins)
+    (folder / "file.bin.part.json").write_bytes(state)
+    assert fetch(Download(url=server.url), folder, pins).read_bytes() == CONTENT
+    assert server.seen[-1] == (None, None)
 
 
 # ---- archives
@@ -360,6 +415,117 @@ def test_link_in_zip(tmp_path):
         archive.writestr(member, "/etc")
     unpack(tmp_path / "x.zip")
     assert not (tmp_path / "x" / "link").is_symlink()
+
+
+def test_links_within_the_directory(tmp_path):
+    """Chains of links that each look harmless can lead outside, so there are none."""
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name, target in (("a", "."), ("a/b", "a/a/a"), ("c", "a/b/..")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+    with pytest.raises(
+        UserError, match="not safe to unpack.*'a' is neither a file nor a directory"
+    ):
+        unpack(tmp_path / "x.tar")
+    assert visible(tmp_path) == ["x.tar"]
+
+
+def header(kind: bytes, size: int, content: bytes = b"") -> bytes:
+    """A header of a tar file, which says that `size` bytes follow, and what does follow."""
+    member = tarfile.TarInfo("member")
+    member.type, member.size = kind, size
+    padding = -len(content) % 512
+    return member.tobuf(tarfile.GNU_FORMAT) + content + bytes(padding)
+
+
+SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+MANY = header(tarfile.XHDTYPE, 9, b"9 path=a\n") * 2000
+
+
+@pytest.mark.parametrize(
+    "data,reason",
+    [
+        (header(tarfile.XHDTYPE, 3 * 10**9), "'member' has 3000000000 bytes"),
+        (header(tarfile.XGLTYPE, 3 * 10**9), "'member' has 3000000000 bytes"),
+        (header(tarfile.GNUTYPE_LONGNAME, 2**30), "'member' has 1073741824 bytes"),
+        (header(tarfile.XHDTYPE, -512), "'member' has -512 bytes"),
+        (header(tarfile.REGTYPE, -1024), "'member' has -1024 bytes"),
+        (header(tarfile.XGLTYPE, 9, b"9 path=a\n") * 2, "more than one header for all files"),
+        (header(tarfile.GNUTYPE_SPARSE, 512), "'member' is neither a file nor a directory"),
+        (header(tarfile.XHDTYPE, len(SPARSE), SPARSE) + header(b"0", 512, bytes(512)), "sparse"),
+        (MANY, "maximum recursion depth"),
+    ],
+)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_absurd_headers(tmp_path, data, reason, compressed):
+    archive = tmp_path / ("x.tar.gz" if compressed else "x.tar")
+    data = header(b"0", 1, b"a") + data + bytes(1024)
+    archive.write_bytes(gzip.compress(data) if compressed else data)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=reason):
+        unpack(archive)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+    assert visible(tmp_path) == [archive.name]
+
+
+def test_long_names(tmp_path):
+    """Of any format, some of which need a header of their own."""
+    long = "/".join(["directory" * 20] * 5)
+    for name, format_ in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        with tarfile.open(tmp_path / f"{name}.tar", "w", format=format_) as tar:
+            for end in ("a", "b"):
+                tar.addfile(tarfile.TarInfo(f"{long}/{end}"))
+        unpack(tmp_path / f"{name}.tar")
+        assert sorted(files_below(tmp_path / name)) == [f"{long}/a", f"{long}/b"]
+
+
+def test_encrypted_zip(tmp_path, fixtures):
+    archive = shutil.copy(fixtures / "reports" / "enc.zip", tmp_path)
+    with pytest.raises(UserError, match="enc.zip cannot be unpacked .*is encrypted.* unpack it by"):
+        unpack(pathlib.Path(archive))
+    assert visible(tmp_path) == ["enc.zip"]
+
+
+def test_zip_of_an_unknown_method(tmp_path):
+    archive = make(tmp_path / "x.zip")
+    data = bytearray(archive.read_bytes())
+    for start, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        place = data.index(start) + offset
+        data[place : place + 2] = (97).to_bytes(2, "little")
+    archive.write_bytes(data)
+    with pytest.raises(
+        UserError, match="x.zip cannot be unpacked .*compression method is not supp"
+    ):
+        unpack(archive)
+    assert visible(tmp_path) == ["x.zip"]
+
+
+def test_zip_that_is_larger_than_the_disk(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=300_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    archive = make(tmp_path / "x.zip")
+    with pytest.raises(UserError, match="it unpacks to 301 kB, and 300 kB are free; nothing of"):
+        unpack(archive)
+    assert visible(tmp_path) == ["x.zip"]
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar", "x.zip"])
+def test_damaged_anywhere(tmp_path, name):
+    """Whichever bytes are damaged: all is unpacked, or a message says why nothing is."""
+    archive, rng = make(tmp_path / name), np.random.default_rng(0)
+    whole = archive.read_bytes()
+    for _ in range(40):
+        data = bytearray(whole)
+        for place in rng.integers(min(len(data), 2000), size=3):
+            data[place] = rng.integers(256)
+        archive.write_bytes(data)
+        shutil.rmtree(tmp_path / "x", ignore_errors=True)
+        with contextlib.suppress(UserError):
+            unpack(archive)
+        assert set(visible(tmp_path)) <= {name, "x"}
 
 
 def cut(data: bytes, name: str) -> bytes:
