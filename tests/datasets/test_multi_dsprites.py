@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -227,6 +229,22 @@ def test_real_sprites(small_dsprites, new_config, tmp_path):
     front = record["num_objects"]
     index = record["factors"]["sprite"][front - 1]
     np.testing.assert_array_equal(record["masks"] == front, images[index])
+
+
+def test_hostile_npz_files(small_dsprites, tmp_path):
+    os.mkfifo(tmp_path / "fifo.npz")
+    with pytest.raises(UserError, match="no dSprites file at .*fifo.npz"):
+        sprite_scenes.real_sprites(tmp_path / "fifo.npz")
+    head = b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little") + bytes(20_000_000)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("imgs.npy", head)
+    del head
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"bomb.npz is not the dSprites npz file.*version \(2, 0\)"):
+        sprite_scenes.real_sprites(tmp_path / "bomb.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6
 
 
 def test_real_sprites_errors(small_dsprites, new_config, tmp_path):

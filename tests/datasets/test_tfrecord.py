@@ -13,6 +13,7 @@ from ocgm.datasets.builders import record_stream, tfrecord
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.tfrecord import Field
 from ocgm.datasets.builders.tfrecord_writer import framed, serialized, write_records
+from ocgm.wire_format import masked_crc32c
 
 
 def fail(error: SourceError) -> None:
@@ -214,11 +215,26 @@ def test_damaged_record(tmp_path):
     data = b"".join(map(framed, records)).replace(b"second", b"secOnd")
     for compressed in (True, False):
         (tmp_path / "f").write_bytes(gzip.compress(data) if compressed else data)
-        with pytest.raises(SourceError, match=r"f: record 1 is damaged.*--skip_corrupt"):
+        with pytest.raises(SourceError, match="f: record 1 is damaged .*: download the file"):
             read(tmp_path / "f", compressed)
         found, (error,) = read_on(tmp_path / "f", compressed)
         assert found == [b"first", None, b"third"]
         assert "f: record 1 is damaged" in error
+
+
+def test_absurd_length(tmp_path):
+    """With the right checksum; nothing is read or reserved for it."""
+    for length in (2**26 + 1, 2**40, 2**64 - 1):
+        head = struct.pack("<Q", length)
+        head += struct.pack("<I", masked_crc32c(head))
+        (tmp_path / "f").write_bytes(gzip.compress(framed(b"first") + head + bytes(50_000_000), 1))
+        tracemalloc.start()
+        found, (error,) = read_on(tmp_path / "f", compressed=True)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 5e6
+        assert found == [b"first"]
+        assert "f cannot be read from record 1 on (it would have" in error
 
 
 def test_damaged_length(tmp_path):

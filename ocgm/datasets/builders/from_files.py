@@ -80,10 +80,12 @@ class FileBuilder(base.SceneBuilder, skip_registration=True):
         """Count a damaged record that is left out.
 
         Raises:
-          SourceError: `error`, unless damaged records are skipped.
+          SourceError: unless damaged records are skipped; the message says how to skip them.
         """
         if not self._skip_corrupt:
-            raise error
+            raise SourceError(
+                f"{error}; or leave damaged records out: `ocgm data prepare {self.name} --skip_corrupt`"
+            ) from error
         self.skipped.append(str(error))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:

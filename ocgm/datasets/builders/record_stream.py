@@ -14,7 +14,7 @@ import tqdm
 from isal import isal_zlib
 
 from ocgm.datasets.builders.from_files import SourceError
-from ocgm.datasets.builders.progress import bytes_bar
+from ocgm.datasets.builders.progress import bytes_bar, size_text
 from ocgm.wire_format import masked_crc32c
 
 OnCorrupt = Callable[[SourceError], None]
@@ -23,6 +23,9 @@ OnCorrupt = Callable[[SourceError], None]
 # is spent in inflating, small enough to need little memory.
 _BLOCK_BYTES = 2**16
 _PIECE_BYTES = 2**20
+
+# The largest published records have 4 MB; a damaged or hostile length must not take all memory.
+_MAX_RECORD_BYTES = 2**26
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # For isal: the largest window, and GZIP's header and checksum.
@@ -76,13 +79,14 @@ def _records(
                 if index == 0:
                     raise SourceError(f"{path} is not a TFRecord file: get the published file")
                 raise _LostError("its length is damaged, so that the next ones cannot be found")
+            if length > _MAX_RECORD_BYTES:
+                raise _LostError(f"it would have {size_text(length)}")
             data = stream.take(length + _CHECKSUM.size)
             record, (checksum,) = data[:length], _CHECKSUM.unpack(data[length:])
         except (_LostError, isal_zlib.error) as error:  # type: ignore[misc]  # Stub of isal.
             on_corrupt(
                 SourceError(
-                    f"{path} cannot be read from record {index} on ({error}): "
-                    "download it again, or pass --skip_corrupt to `ocgm data prepare` to use the records before it"
+                    f"{path} cannot be read from record {index} on ({error}): download it again"
                 )
             )
             return
@@ -90,8 +94,7 @@ def _records(
         if damaged:
             on_corrupt(
                 SourceError(
-                    f"{path}: record {index} is damaged (its checksum is wrong): "
-                    "download the file again, or pass --skip_corrupt to `ocgm data prepare` to leave the record out"
+                    f"{path}: record {index} is damaged (its checksum is wrong): download the file again"
                 )
             )
         index += 1

@@ -60,7 +60,7 @@ class Builder(from_files.FileBuilder):
         top = folder / "rooms_ring_camera"
         top = top if top.is_dir() else folder
         files = [file for part in ("train", "test") for file in sorted((top / part).glob("*"))]
-        files = [file for file in files if _split_of(file)]
+        files = [file for file in files if _split_of(file) and file.is_file()]
         found = {_split_of(file) for file in files}
         missing = [needed for split, needed in _NEEDED.items() if split not in found]
         if missing:

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -66,6 +65,8 @@ def real_sprites(path: str | os.PathLike) -> DrawSprites:
     Raises:
       UserError: if the file is missing or is not the dSprites file.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # Opening a pipe would wait for ever.
+        raise UserError(f"no dSprites file at {path}")
     is_hdf5 = os.fspath(path).endswith((".hdf5", ".h5"))
     count, side = sprites.NUM_SPRITES, sprites.IMAGE_SIZE
     packed = np.empty((count, side * side // 8), np.uint8)
@@ -77,7 +78,11 @@ def real_sprites(path: str | os.PathLike) -> DrawSprites:
             start = stop
     except FileNotFoundError as error:
         raise UserError(f"no dSprites file at {path}") from error
-    except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except (
+        Exception
+    ) as error:  # zipfile, the decompressors and h5py raise many kinds for a damaged file.
         raise UserError(
             f"{path} is not the dSprites {'hdf5' if is_hdf5 else 'npz'} file, or is corrupt: "
             f"expected an entry 'imgs' of shape {(count, side, side)} and type uint8 ({error})"
@@ -92,12 +97,10 @@ def real_sprites(path: str | os.PathLike) -> DrawSprites:
 def _npz_images(path: str | os.PathLike, expected: tuple[int, int, int]) -> Iterator[np.ndarray]:
     """Yield the images of an npz file in blocks."""
     with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran_order, dtype = read_header(stream)
+        # Later versions are for arrays of many fields, and have headers of up to 4 GB.
+        if (version := np.lib.format.read_magic(stream)) != (1, 0):
+            raise ValueError(f"found version {version} of the npy format")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
         if shape != expected or dtype != np.uint8 or fortran_order:
             raise ValueError(f"found shape {shape} and type {dtype}")
         for start in range(0, shape[0], _READ_IMAGES):
