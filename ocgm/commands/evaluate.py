@@ -11,6 +11,7 @@ from absl import flags as absl_flags
 
 from ocgm import inference
 from ocgm.commands import cli, flags
+from ocgm.data.pipeline import count_images
 from ocgm.evaluation.evaluator import evaluate
 from ocgm.plots.figures import save_png
 
@@ -44,7 +45,8 @@ def main(argv: list[str]) -> None:
     )
     if jax.process_index() > 0:
         return
-    images = f"{_NUM_IMAGES.value} {_SPLIT.value} images of {data.name} {data.variant}".rstrip()
+    num_images = count_images(data, _SPLIT.value, _NUM_IMAGES.value)
+    images = f"{num_images} {_SPLIT.value} images of {data.name} {data.variant}".rstrip()
     print(f"step {trained.step:,}, {images}")
     for name, value in scores.items():
         print(f"  {name:36s} {value:.4f}")
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> None:
         "dataset": data.name,
         "variant": data.variant,
         "split": _SPLIT.value,
-        "num_images": _NUM_IMAGES.value,
+        "num_images": num_images,
         **scores,
     }
     output = flags.output_folder(_OUTPUT.value, _WORKDIR.value)

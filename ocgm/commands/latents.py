@@ -91,7 +91,8 @@ def main(argv: list[str]) -> None:
         scores = {"num_images": _DCI_IMAGES.value, **scores}
 
     output = flags.output_folder(_OUTPUT.value, _WORKDIR.value)
-    record = {"step": trained.step, "split": _SPLIT.value, "num_images": _NUM_IMAGES.value}
+    num_images = len(measured.images)
+    record = {"step": trained.step, "split": _SPLIT.value, "num_images": num_images}
     cli.save_json(output / "latents.json", record | {"dimensions": dimensions, "dci": scores})
     for name, picture in pictures.items():
         save_png(output / name, picture)

@@ -6,6 +6,8 @@ rows of each batch. So the global batches do not depend on the number of process
 
 import functools
 import os
+import pathlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import grain
@@ -15,7 +17,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
 from ocgm.data.registry import get_spec
-from ocgm.data.storage import open_builder, prepare
+from ocgm.data.storage import damage, open_builder, prepare
 from ocgm.datasets.builders import base, resizing
 from ocgm.datasets.builders.base import SceneBuilder
 from ocgm.datasets.builders.generated import GeneratedBuilder
@@ -95,7 +97,8 @@ def eval_batches(
       data_config: the `data` part of a config.
       split: 'train', 'validation', 'test', or a further split of the dataset.
       batch_size: images in a batch, over all processes together.
-      num_images: number of images; None for all.
+      num_images: number of images; None for all. Of a directory of the user's images those that there are, if they are
+        fewer, which is printed once.
       process_index: this process; JAX's by default.
       process_count: number of processes; JAX's by default.
       extra_fields: further fields of the record, such as `factors`; those that it lacks are left out.
@@ -113,15 +116,9 @@ def eval_batches(
     rows = _process_rows(batch_size, process_index, process_count)
     reader = _SceneMaker if data_config.on_the_fly else _Reader
     read = reader(data_config, split, ("image", "masks", "num_objects", *extra_fields))
-    count = read.num_records if num_images is None else num_images
-    if not 0 < count <= read.num_records:
-        raise UserError(
-            f"num_images={num_images}, but {split} of {data_config.name} has {read.num_records}"
-        )
+    count = _count(data_config, split, read.num_records, num_images)
     num_batches = -(-count // batch_size)
-    order = grain.MapDataset.range(read.num_records)
-    if get_spec(data_config.name).grouped:
-        order = order.shuffle(seed=0)
+    order = reading_order(data_config.name, read.num_records)
 
     def load(indices: np.ndarray) -> Batch:
         valid = indices < count
@@ -134,6 +131,42 @@ def eval_batches(
         .map(lambda indices: load(indices[rows]))
     )
     return iter(dataset.to_iter_dataset(_read_options()))
+
+
+def reading_order(name: str, num_records: int) -> grain.MapDataset:
+    """Return the records of a split in the order in which evaluation reads them."""
+    order = grain.MapDataset.range(num_records)
+    return order.shuffle(seed=0) if get_spec(name).grouped else order
+
+
+def count_images(data_config: ConfigDict, split: str, num_images: int) -> int:
+    """Return the number of images that `eval_batches` yields.
+
+    Raises:
+      UserError: as `eval_batches`.
+    """
+    reader = _SceneMaker if data_config.on_the_fly else _Reader
+    num_records = reader(data_config, split, ("image",)).num_records
+    return _count(data_config, split, num_records, num_images)
+
+
+def _count(data_config: ConfigDict, split: str, available: int, wanted: int | None) -> int:
+    count = available if wanted is None else wanted
+    # The size of a published split is known, so fewer images are a mistake; that of the user's directory is not.
+    if count > available and data_config.name == "folder":
+        _print_once(
+            f"{split} of {data_config.name} has fewer than {wanted} images: taking all {available}"
+        )
+        return available
+    if not 0 < count <= available:
+        raise UserError(f"num_images={wanted}, but {split} of {data_config.name} has {available}")
+    return count
+
+
+@functools.cache
+def _print_once(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, file=sys.stderr)
 
 
 def _process_rows(batch_size: int, index: int | None, count: int | None) -> slice:
@@ -199,6 +232,7 @@ class _Reader(_Fields):
     def __init__(self, data_config: ConfigDict, split: str, fields: Sequence[str]):
         builder = prepare(data_config)
         super().__init__(data_config, split, fields, builder, builder.info.splits)
+        self._folder = pathlib.Path(builder.data_path)
         self._source = builder.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
         )
@@ -206,8 +240,9 @@ class _Reader(_Fields):
 
     def __call__(self, indices: np.ndarray) -> Batch:
         """Return the records of an index array [B] as one dict of arrays [B, ...]."""
-        raw = self._source.__getitems__(indices.tolist())
-        records = [self._features.deserialize_example_np(record) for record in raw]
+        with damage(self._folder):
+            raw = self._source.__getitems__(indices.tolist())
+            records = [self._features.deserialize_example_np(record) for record in raw]
         return self._batch(jax.tree.map(lambda *rows: np.stack(rows), *records))
 
 

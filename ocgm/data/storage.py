@@ -6,6 +6,7 @@ import io
 import pathlib
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ from ocgm.files import exclusive, write_errors
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import SceneBuilder
+
+
+# Files that TFDS writes in milliseconds are left over if they are older.
+_LEFTOVER_SECONDS = 3600
 
 
 def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBuilder":
@@ -45,7 +50,8 @@ def prepare(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "SceneBui
     source = source_dir(data_config)
     if is_ready(builder):
         if data_config.manual_dir and not spec.generated:
-            builder.check_unchanged(source)
+            with damage(pathlib.Path(builder.data_path)):
+                builder.check_unchanged(source)
         return builder
     if not spec.generated and (missing := builder.missing_source(source)):
         raise registry.missing_error(spec, data_dir(data_config), missing)
@@ -63,15 +69,36 @@ def open_builder(data_config: ConfigDict, *, skip_corrupt: bool = False) -> "Sce
       skip_corrupt: see `prepare`.
 
     Raises:
-      UserError: for an unknown dataset, or a field that has no meaning for it.
+      UserError: for an unknown dataset, a field that has no meaning for it, or damaged files of a prepared dataset.
     """
     spec = registry.get_spec(data_config.name)
     builder_class = importlib.import_module(spec.builder).Builder
     config = builder_class.config_for(data_config)
     options = {} if spec.generated else {"skip_corrupt": skip_corrupt}
+    name = config if isinstance(config, str) else config.name
+    top = data_dir(data_config)
     # TFDS warns of every config that is not in its list, such as one with fewer images.
-    with _absl_verbosity(logging.ERROR):
-        return builder_class(config=config, data_dir=data_dir(data_config), **options)
+    with (
+        _absl_verbosity(logging.ERROR),
+        damage(top / spec.name / name / str(builder_class.VERSION)),
+    ):
+        return builder_class(config=config, data_dir=top, **options)
+
+
+@contextlib.contextmanager
+def damage(folder: pathlib.Path) -> Iterator[None]:
+    """Turn any error while a prepared dataset is read into a `UserError` that names its folder and the remedy."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # TFDS, protocol buffers and ArrayRecord raise nearly every kind.
+        if not folder.exists():
+            raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(
+            f"{folder} is damaged: delete it and prepare it again ({reason})"
+        ) from error
 
 
 def is_ready(builder: "SceneBuilder") -> bool:
@@ -80,10 +107,16 @@ def is_ready(builder: "SceneBuilder") -> bool:
     Raises:
       UserError: if it is there but damaged.
     """
-    if not builder.data_path.exists():
+    folder = pathlib.Path(builder.data_path)
+    if not folder.exists():
         return False
-    if not builder.info.splits:
-        raise UserError(f"{builder.data_path} is damaged: delete it and prepare it again")
+    with damage(folder):
+        if not builder.info.splits:
+            raise ValueError("there is no dataset_info.json, or no split in it")
+        shards = [shard for split in builder.info.splits.values() for shard in split.filepaths]
+        if missing := [shard.name for shard in shards if not shard.exists()]:
+            raise FileNotFoundError(f"{missing[0]} is missing")
+        len(builder.info.metadata)  # It is read only now.
     return True
 
 
@@ -97,6 +130,10 @@ def _write(builder: "SceneBuilder", source: pathlib.Path) -> None:
             return
         for leftover in directory.glob("incomplete.*"):  # From a process that was killed.
             shutil.rmtree(leftover)
+        for leftover in directory.parent.glob(".config/incomplete.*"):
+            # All configs share this directory, so another process may be writing to it now.
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink(missing_ok=True)
         print(f"Preparing {builder.info.full_name} in {directory}, once", file=sys.stderr)
         # TFDS reports downloads of unknown size and counts without a total; the builder shows a
         # progress bar of its own.

@@ -1,5 +1,6 @@
 """Evaluation on held-out images, of any model of the contract."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,7 +83,10 @@ class Evaluator:
             )
             if i == 0:
                 totals = sums
-                first, outputs = jax.device_get((figure_batch, figure_outputs))
+                # The first images are the valid ones; padding follows.
+                valid = operator.itemgetter(slice(int(sums["count"])))
+                figure_data = jax.device_get((figure_batch, figure_outputs))
+                first, outputs = jax.tree.map(valid, figure_data)
             else:
                 totals = jax.tree.map(jnp.add, totals, sums)
         totals = jax.device_get(totals)

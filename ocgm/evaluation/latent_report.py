@@ -83,8 +83,8 @@ def measure(
     for i, batch in enumerate(batches):
         floats = to_float(jnp.asarray(batch["image"]))
         outputs = calls.infer(model, variables, floats, jax.random.key(seed + i), options)
-        images.append(batch["image"])
-        slots.append(jax.device_get(outputs.slots))
+        images.append(batch["image"][batch["valid"]])
+        slots.append(jax.device_get(outputs.slots)[batch["valid"]])
         if {"masks", "factors"} <= batch.keys():
             batch["valid"] &= i * batch_size + np.arange(batch_size) < dci_images
             log_masks = segmentation.resize_log_masks(

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import json
+import os
 import pathlib
 import signal
 import time
@@ -300,6 +301,17 @@ def test_killed_process(config, source, pieces):
     with pytest.raises(UserError):
         prepared(config)
     assert not leftovers(config.data_dir)
+
+
+def test_old_leftovers(config):
+    """Of TFDS' list of configs, which all processes share: those that nobody can be writing any more."""
+    folder = pathlib.Path(config.data_dir) / "tetrominoes" / ".config"
+    folder.mkdir(parents=True)
+    for name, age in (("incomplete.1.metadata.json", 7200), ("incomplete.2.metadata.json", 60)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    prepared(config)
+    assert [path.name for path in folder.glob("incomplete*")] == ["incomplete.2.metadata.json"]
 
 
 def test_two_processes(config, source, pieces):
