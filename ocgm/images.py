@@ -6,6 +6,9 @@ import jax
 import numpy as np
 from PIL import Image
 
+# Name and value of a text in the PNG files of figures, by which they are told from images.
+FIGURE_MARK = ("Software", "ocgm")
+
 Array = jax.Array | np.ndarray
 _Array = TypeVar("_Array", jax.Array, np.ndarray)
 

@@ -2,9 +2,10 @@
 
     ocgm segment --workdir=genesis_v2/multi_dsprites --output=segmented photo.jpg directory_of_images
 
-Takes images of any size and mode: each is rotated by its EXIF orientation, converted to RGB, cropped to its central
-square and resized to the model's side. Writes NAME_masks.png (segmentation), NAME_overlay.png and NAME_components.png
-(every slot) for each image NAME, and segmentation.npz for all of them.
+Takes images of any size and mode, also those in subdirectories: each is rotated by its EXIF orientation, converted to
+RGB, cropped to its central square and resized to the model's side. Figures of an earlier call are left out. Writes
+NAME_masks.png (segmentation), NAME_overlay.png and NAME_components.png (every slot) for each image NAME, and
+segmentation.npz for all of them.
 """
 
 import pathlib
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
         raise InputError("name at least one image or directory of images.")
     output = cli.folder(_OUTPUT.value)
     trained = inference.load(_WORKDIR.value, _STEP.value)
-    names, images, _ = load_images(argv[1:], trained.config.model.image_size)
+    names, images, originals = load_images(argv[1:], trained.config.model.image_size)
     outputs = trained.in_batches(images, _BATCH_SIZE.value, _SEED.value, **_OPTIONS.value)
     labels = np.argmax(outputs.segmentation_log_masks[..., 0], axis=1)
     _save_figures(output, names, to_float(images), outputs, labels)
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> None:
     masks = {f"masks_{name}": np.exp(by_origin[name]) for name in by_origin if len(by_origin) > 1}
     arrays = {
         "names": np.array(names),
+        "files": np.array([str(original.path) for original in originals]),
         "images": images,
         "labels": labels.astype(np.uint8),
         "masks": np.exp(outputs.log_masks),

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import chex
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ocgm.files import write_atomically
-from ocgm.images import Array, to_uint8
+from ocgm.images import FIGURE_MARK, Array, to_uint8
 from ocgm.plots.layout import Column, grid
 from ocgm.plots.palette import label_map, mask_colors, on_checkerboard, segmentation_map
 
@@ -118,7 +119,7 @@ def traversal_figure(
 
 
 def encode_png(image: Image.Image | np.ndarray) -> bytes:
-    """Return the bytes of a PNG file.
+    """Return the bytes of a PNG file with `images.FIGURE_MARK`.
 
     Args:
       image: PIL image, or uint8 [H, W, 3] or [H, W].
@@ -126,7 +127,9 @@ def encode_png(image: Image.Image | np.ndarray) -> bytes:
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    mark = PngInfo()
+    mark.add_text(*FIGURE_MARK)
+    image.save(buffer, format="PNG", pnginfo=mark)
     return buffer.getvalue()
 
 

@@ -63,7 +63,7 @@ def segmentation_map(log_masks: Array) -> np.ndarray:
 
 
 def label_map(labels: np.ndarray) -> np.ndarray:
-    """Color label maps: the background (0) dark gray, object 1 in the first color.
+    """Color label maps: the background (0) dark gray, object 1 in the first color, void (-1) white.
 
     Args:
       labels: integers [..., H, W].
@@ -71,10 +71,10 @@ def label_map(labels: np.ndarray) -> np.ndarray:
     Returns:
       uint8 [..., H, W, 3].
     """
-    num_objects = int(np.max(labels, initial=0))
-    return np.concatenate([np.array([_BACKGROUND_COLOR], np.uint8), mask_colors(num_objects)])[
-        labels
-    ]
+    objects = mask_colors(int(np.max(labels, initial=0)))
+    # The index -1 is the last color.
+    colors = np.concatenate([[_BACKGROUND_COLOR], objects, [PAPER_COLOR]])
+    return colors.astype(np.uint8)[labels]
 
 
 def overlay(images: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:

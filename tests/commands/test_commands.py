@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -156,6 +157,22 @@ def test_segment_as_a_process(reference_run, pictures, tmp_path):
         np.testing.assert_array_equal(arrays["images"][1], arrays["images"][5])
     kinds = {f"{name}_{kind}.png" for name in names for kind in ("masks", "overlay", "components")}
     assert {path.name for path in output.iterdir()} == kinds | {"segmentation.npz"}
+
+
+def test_segment_never_reads_its_own_output(reference_run, pictures):
+    """Neither from a directory in the input, nor from the input itself."""
+    (pictures / "deep").mkdir()
+    long = "a" * 240
+    shutil.copy(pictures / "tiny.bmp", pictures / "deep" / f"{long}.bmp")
+    for output in (pictures / "out", pictures, pictures / "out"):
+        arguments = (f"--workdir={reference_run}", f"--output={output}", "--batch_size=2")
+        done = command("segment", *arguments, pictures)
+        assert done.out == f"wrote 6 segmentation(s) to {output}\n", done.err
+        with np.load(output / "segmentation.npz") as arrays:
+            assert arrays["names"].tolist()[1] == long[:120]
+            assert arrays["files"].tolist()[1] == str(pictures / "deep" / f"{long}.bmp")
+    assert f"Ignored 3 files in {pictures} that are not images" in done.err
+    assert f"Ignored 36 figures in {pictures} that `ocgm segment` wrote" in done.err
 
 
 # ---- import of the authors' checkpoints

@@ -1,5 +1,6 @@
 """The user's own pictures as a dataset: splits, masks, names on disk, faults."""
 
+import contextlib
 import os
 import shutil
 
@@ -8,10 +9,13 @@ import pytest
 from picture_files import encoded, prepared, scenery
 from PIL import Image
 
-from ocgm.data import eval_batches, storage
+from ocgm.data import eval_batches, pipeline, storage
 from ocgm.datasets.builders.from_files import SourceError
-from ocgm.datasets.builders.image_files import load_images
-from ocgm.errors import DatasetMissingError, UserError
+from ocgm.datasets.builders.image_files import Original, load_images
+from ocgm.datasets.folder.masks import VOID, load_mask
+from ocgm.errors import DatasetMissingError, ImageError, UserError
+from ocgm.evaluation import segmentation
+from ocgm.plots import palette
 
 SPLITS = ("train", "validation", "test")
 
@@ -174,6 +178,8 @@ def as_mode(labels: np.ndarray, mode: str) -> Image.Image:
         picture = Image.fromarray(labels)
         picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
         return picture
+    if mode == "LA":
+        return Image.merge("LA", [Image.fromarray(labels), Image.new("L", labels.shape[::-1], 9)])
     colors = np.zeros((256, 3), np.uint8)
     # Order by red, then green, then blue: that of the labels.
     colors[2], colors[9], colors[200] = (0, 0, 255), (0, 9, 1), (1, 0, 0)
@@ -181,7 +187,7 @@ def as_mode(labels: np.ndarray, mode: str) -> Image.Image:
     return picture.convert(mode)
 
 
-@pytest.mark.parametrize("mode", ["I;16", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["I;16", "P", "LA", "RGB", "RGBA"])
 def test_mask_modes(masked, config, mode):
     plain = prepared(config(masked))["train"]
     for path in (masked / "masks").rglob("*.png"):
@@ -217,6 +223,154 @@ def test_turned_picture(masked, config):
     (record,) = (r for r in everything if r["factors"]["file"] == b"a/turned.jpg")
     corners = record["masks"][[0, 0, -1, -1], [0, -1, 0, -1]]
     assert corners.tolist() == [0, 1, 2, 0]
+
+
+def mask_file(path, image: Image.Image | np.ndarray, has_void: bool = False):
+    """Labels of a mask of 6x6 pixels that is written to a file, and their number."""
+    if isinstance(image, np.ndarray):
+        np.save(path, image)
+    else:
+        image.save(path)
+    return load_mask(path, Original(path, 6, 6, "RGB", (0, 0, 6, 6)), 6, has_void)
+
+
+LABELS = np.kron(np.array([[0, 7], [255, 9]], np.uint8), np.ones((3, 3), np.uint8))
+BLUE_AND_VOID = np.array([[0, 0, 255], [224, 224, 192]], np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint32, np.int64, np.uint64])
+def test_masks_of_npy_files(masked, config, tmp_path, dtype):
+    values = LABELS > 0 if dtype is bool else LABELS.astype(dtype)
+    labels, count = mask_file(tmp_path / "a.npy", values)
+    assert count == (1 if dtype is bool else 3)
+    np.testing.assert_array_equal(labels, np.unique(values, return_inverse=True)[1].reshape(6, 6))
+    expected = prepared(config(masked))["train"]
+    for path in (masked / "masks").rglob("*.png"):
+        with Image.open(path) as mask:
+            np.save(path.with_suffix(".npy"), np.asarray(mask).astype(np.uint8))
+        path.unlink()
+    records = prepared(config(masked, variant="npy"))["train"]
+    for record, same in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(record["masks"], same["masks"])
+
+
+@pytest.mark.parametrize(
+    "array,message",
+    [
+        (LABELS.astype(np.float32), "has the shape .6, 6. and the type float32; expected integers"),
+        (LABELS[..., None], "has the shape .6, 6, 1. and the type uint8; expected integers"),
+        (LABELS[:3], "has 6x3 pixels, but its image .* has 6x6"),
+        (LABELS.astype(np.int64) - 1, "has the label -1; 0 is the background"),
+    ],
+)
+def test_npy_files_that_are_no_masks(tmp_path, array, message):
+    with pytest.raises(ImageError, match=message):
+        mask_file(tmp_path / "a.npy", array)
+
+
+def test_damaged_npy_files(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([{}]))
+    pickled = path.read_bytes()
+    np.save(path, LABELS)
+    whole, original = path.read_bytes(), Original(path, 6, 6, "L", (0, 0, 6, 6))
+    for content in (pickled, whole[:-3], b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(ImageError, match="cannot read mask .*a.npy"):
+            load_mask(path, original, 6)
+    rng = np.random.default_rng(0)
+    for place in range(70):
+        path.write_bytes(whole[:place] + rng.bytes(1) + whole[place + 1 :])
+        with contextlib.suppress(ImageError):
+            load_mask(path, original, 6)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L"])
+def test_transparent_pixels_are_background(tmp_path, mode):
+    """Whatever label or colour they have; here 100, between 7 and 255."""
+    grey = Image.fromarray(np.where(LABELS == 0, np.uint8(100), LABELS))
+    if mode in "PL":
+        image = grey.convert(mode)
+        if mode == "P":
+            image.putpalette(list(range(256)) * 3)
+        image.info["transparency"] = 100
+    else:
+        alpha = Image.fromarray(np.where(LABELS > 0, np.uint8(255), np.uint8(0)))
+        image = Image.merge(mode, [grey] * (len(mode) - 1) + [alpha])
+    labels, count = mask_file(tmp_path / "a.png", image)
+    expected = np.select([LABELS == 7, LABELS == 9, LABELS == 255], [1, 2, 3])
+    np.testing.assert_array_equal(labels, expected)
+    assert count == 3
+
+
+def test_transparent_mask_of_a_report(fixtures):
+    path = fixtures / "reports" / "mask_rgba_transparent_white.png"
+    with Image.open(path) as image:
+        alpha = np.asarray(image)[..., 3]
+    labels, count = load_mask(path, Original(path, 96, 64, "RGBA", (16, 0, 80, 64)), 64)
+    assert count == 2
+    np.testing.assert_array_equal(labels == 0, alpha[:, 16:80] == 0)
+
+
+def test_mask_with_an_orientation_of_its_own(tmp_path):
+    image = Image.fromarray(np.rot90(LABELS))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.png", exif=exif)
+    labels, _ = load_mask(tmp_path / "a.png", Original(tmp_path, 6, 6, "L", (0, 0, 6, 6)), 6)
+    np.testing.assert_array_equal(
+        labels, np.select([LABELS == 7, LABELS == 9, LABELS > 9], [1, 2, 3])
+    )
+
+
+def test_void(fixtures, tmp_path):
+    """Label 255 is an object, unless one asks that it be void."""
+    path = fixtures / "reports" / "mask_void255.png"
+    with Image.open(path) as image:
+        values = np.asarray(image)[:, 16:80]
+    original = Original(path, 96, 64, "P", (16, 0, 80, 64))
+    plain, count = load_mask(path, original, 64)
+    assert plain.dtype == np.uint8 and (plain[values == 255] == count).all()
+    labels, fewer = load_mask(path, original, 64, True)
+    assert fewer == count - 1
+    np.testing.assert_array_equal(labels, np.where(values == 255, VOID, plain.astype(int)))
+    # The same as colours, where pure blue is 255 as an integer and an object.
+    colors = Image.fromarray(BLUE_AND_VOID[(LABELS == 255).astype(int)])
+    labels, count = mask_file(tmp_path / "a.png", colors, True)
+    np.testing.assert_array_equal(labels, np.where(LABELS == 255, VOID, 1))
+    assert count == 1
+
+
+def test_void_does_not_count(masked, config):
+    for path in (masked / "masks").rglob("*.png"):
+        with Image.open(path) as mask:
+            labels = np.asarray(mask)
+        Image.fromarray(np.where(labels == 200, 255, labels).astype(np.uint8)).save(path)
+    plain = next(eval_batches(config(masked), "test", 2))
+    batch = next(eval_batches(config(masked, protocol="pascal_voc"), "test", 2))
+    assert (batch["num_objects"] == 2).all() and (plain["num_objects"] == 3).all()
+    masks = batch["masks"].astype(int)
+    np.testing.assert_array_equal(masks == VOID, plain["masks"] == 3)
+    # Metrics leave out negative labels.
+    segmentation.check_labels(batch["masks"], 3)
+    drawn = palette.label_map(batch["masks"])
+    assert (drawn[masks == VOID] == palette.PAPER_COLOR).all()
+    with pytest.raises(UserError, match="has the protocols all_labels, pascal_voc, not 'coco'"):
+        storage.open_builder(config(masked, protocol="coco"))
+
+
+def test_few_pictures_are_evaluated(source, config, capsys):
+    pipeline._print_once.cache_clear()
+    for _ in range(2):
+        batches = list(eval_batches(config(source), "validation", 2, 320))
+        assert np.concatenate([batch["valid"] for batch in batches]).tolist() == [True] * 3 + [
+            False
+        ]
+    assert pipeline.count_images(config(source), "validation", 320) == 3
+    told = capsys.readouterr().err
+    assert told.count("validation of folder has fewer than 320 images: taking all 3") == 1
+    with pytest.raises(UserError, match="num_images=0, but validation of folder has 3"):
+        eval_batches(config(source), "validation", 2, 0)
 
 
 # ---- faults
@@ -256,7 +410,7 @@ def smooth_mask(folder):
 def float_mask(folder):
     path = damaged_file(folder)[1]
     with Image.open(path) as mask:
-        mask.convert("LA").save(path)
+        mask.convert("F").save(path, format="TIFF")
 
 
 @pytest.mark.parametrize(
@@ -267,17 +421,28 @@ def float_mask(folder):
         (cut_mask, "cannot read mask .*masks/b/01.png"),
         (small_mask, "masks/b/01.png has 20x20 pixels, but its image .*01.jpg has 41x69"),
         (smooth_mask, r"masks/b/01.png has \d+ labels or colours, more than 63; are its edges"),
-        (float_mask, "masks/b/01.png has the mode LA; expected grey, a palette, or RGB colours"),
+        (float_mask, "masks/b/01.png has the mode F; expected grey, a palette, or RGB colours"),
     ],
 )
 def test_damaged_picture(masked, config, damage, message):
     damage(masked)
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(SourceError, match=f"{message}.*`ocgm data prepare folder --skip_corrupt`"):
         storage.prepare(config(masked))
     records = prepared(config(masked), skip_corrupt=True)
     assert "b/01.jpg" not in [name for part in records.values() for name in files(part)]
     assert sum(map(len, records.values())) == 29
     assert storage.open_builder(config(masked)).info.metadata["skipped_records"] == 1
+
+
+@pytest.mark.parametrize("name", ["features.json", "metadata.json"])
+@pytest.mark.parametrize("content", ["{", "{}", "[]", ""])
+def test_damaged_files_of_a_prepared_folder(source, config, name, content):
+    builder = storage.prepare(config(source))
+    (builder.data_path / name).write_text(content)
+    with pytest.raises(
+        UserError, match=f"^{builder.data_path} is damaged: delete it and prepare it"
+    ):
+        list(eval_batches(config(source), "test", 2))
 
 
 def test_masks_of_some(masked, config):
@@ -286,6 +451,28 @@ def test_masks_of_some(masked, config):
     message = "2 of the 30 images .* have no mask, such as b/01.jpg, b/04.JPEG, .*masks/b/01.png"
     with pytest.raises(SourceError, match=message):
         storage.prepare(config(masked))
+
+
+def test_empty_folder(config, tmp_path):
+    (tmp_path / "empty" / "deep").mkdir(parents=True)
+    write(tmp_path / "empty" / "notes.txt", b"no picture")
+    with pytest.raises(DatasetMissingError, match="there is no image .* in .*/empty"):
+        storage.prepare(config(tmp_path / "empty"))
+
+
+def test_links_are_followed_once(source, config, capsys):
+    plain = prepared(config(source))
+    (source / "circle").symlink_to(source)
+    (source / "0.png").symlink_to(source / "a" / "00.png")
+    (source / "broken.png").symlink_to(source / "gone.png")
+    os.mkfifo(source / "fifo.png")
+    records = prepared(config(source, variant="linked"))
+    assert {split: files(part) for split, part in records.items()} == {
+        split: files(part) for split, part in plain.items()
+    }
+    told = capsys.readouterr().err
+    assert f"Ignored 2 files in {source} that are not images" in told
+    assert f"Ignored 2 links in {source} to places that were read already" in told
 
 
 def test_no_folder(config, tmp_path):
@@ -302,6 +489,7 @@ def test_no_folder(config, tmp_path):
         ({"image_size": 1025}, "image_size=1025, but"),
         ({"variant": "my pictures"}, "variant='my pictures', but .* letters, digits and '-'"),
         ({"variant": "../up"}, "variant='../up'"),
+        ({"variant": "a" * 101}, "only letters, digits and '-', at most 100"),
         ({"sprites_path": "/f.npz"}, "folder has no sprites"),
     ],
 )
@@ -325,6 +513,11 @@ def test_names(source, config, tmp_path):
     assert name(source, variant="Mine") == "Mine_32"
     assert name(source, variant="Mine", image_size=64) == "Mine"
     assert name(source, variant="Mine", num_examples=(3, 1, 1)) == "Mine_32_n3_1_1"
+
+
+def test_long_name(source, config, tmp_path):
+    folder = source.rename(tmp_path / ("a" * 240))
+    assert len(prepared(config(folder))["train"]) == 24
 
 
 @pytest.mark.parametrize("kind", ["source", "masked"])

@@ -97,6 +97,7 @@ def record_features(
     *,
     masks: bool = True,
     mask_size: int | None = None,
+    void: bool = False,
     background_parts: bool = False,
 ) -> tfds.features.FeaturesDict:
     """Return the form of a record with a square image, as docs/design.md describes it.
@@ -106,6 +107,7 @@ def record_features(
       factors: factors of the scene and its objects, by name.
       masks: whether there are true masks.
       mask_size: side of the masks in pixels, if it is not that of the image.
+      void: whether masks are signed and have -1 for pixels that do not count.
       background_parts: whether there is a label map of the background's sky, floor and walls.
     """
     features: dict[str, Any] = {
@@ -115,7 +117,7 @@ def record_features(
     }
     mask_size = mask_size or image_size
     if masks:
-        features["masks"] = _bytes(mask_size, mask_size)
+        features["masks"] = _bytes(mask_size, mask_size, dtype=np.int8 if void else np.uint8)
     if background_parts:
         features["background_parts"] = _bytes(mask_size, mask_size)
     return tfds.features.FeaturesDict(features)

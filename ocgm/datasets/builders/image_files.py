@@ -3,17 +3,17 @@
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ocgm.datasets.builders import decoding, listing
 from ocgm.errors import ImageError
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-
-# Every error that Pillow's decoders raise for damaged files.
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+# Longest name of output files in bytes: file systems allow 255, and each file adds an end of its own.
+_MAX_NAME_BYTES = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Original:
 def load_images(
     paths: Sequence[str | os.PathLike], image_size: int
 ) -> tuple[list[str], np.ndarray, list[Original]]:
-    """Read images as `load_image` does.
+    """Read images as `load_image` does; figures that `ocgm segment` wrote are left out.
 
     Args:
-      paths: files, and directories whose png, jpg, jpeg, webp and bmp files are read in the order of
-        their names (not those of subdirectories).
+      paths: files, and directories whose images are read in the order of their paths, also those of subdirectories,
+        but not those of a directory `masks` at the top.
       image_size: side of the result in pixels.
 
     Returns:
@@ -64,9 +64,9 @@ def load_images(
 def load_image(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Original]:
     """Read an image, crop the central square and resize it.
 
-    The image is rotated by its EXIF orientation, transparent parts become white, 16-bit
-    greys keep their upper 8 bits, and the first frame of an animation is read. Resizing is
-    Pillow's bilinear filter, which averages over the source pixels when it reduces the size.
+    The image is rotated by its EXIF orientation and converted to RGB (see `decoding.to_rgb`); the first frame of
+    an animation is read. Resizing is Pillow's bilinear filter, which averages over the source pixels when it reduces
+    the size.
 
     Args:
       path: the file.
@@ -78,52 +78,32 @@ def load_image(path: pathlib.Path, image_size: int) -> tuple[np.ndarray, Origina
     Raises:
       ImageError: if the file cannot be read.
     """
-    try:
-        with Image.open(path) as opened:
-            mode = opened.mode
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-    except DECODE_ERRORS as error:
-        raise ImageError(f"cannot read image {path}: {error}") from error
-    width, height = image.size
-    side = min(width, height)
-    left, upper = (width - side) // 2, (height - side) // 2
+    what = f"image {path}"
+    image = decoding.decode(path, what)
+    side = min(image.size)
+    left, upper = (image.width - side) // 2, (image.height - side) // 2
     box = (left, upper, left + side, upper + side)
-    square = image.crop(box).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(square), Original(path, width, height, mode, box)
-
-
-def is_image(path: pathlib.Path) -> bool:
-    """Return whether a file is an image by its name.
-
-    Hidden files are not; among them are files '._name.png' of macOS, which hold no image.
-    """
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    original = Original(path, *image.size, image.mode, box)
+    square = decoding.to_rgb(image.crop(box), what)
+    resized = square.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(resized), original
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
-    if not path.exists():
+    """Return a file, or the images of a directory, without figures that ocgm wrote."""
+    if not os.path.exists(path):  # Unlike `Path.exists`, also for names that cannot be.
         raise ImageError(f"no such file or directory: {path}")
     if not path.is_dir():
-        return [path]
-    try:
-        entries = sorted(path.iterdir())
-    except OSError as error:
-        raise ImageError(f"cannot read directory {path}: {error.strerror}") from error
-    found = [file for file in entries if is_image(file) and file.is_file()]
-    if not found:
-        raise ImageError(f"no images in directory {path} (looked for {', '.join(SUFFIXES)})")
-    return found
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16-bit greys at 255 instead of scaling them.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+        if not listing.is_figure(path):
+            return [path]
+        print(f"Ignored {path}, which `ocgm segment` wrote", file=sys.stderr)
+        return []
+    found = listing.find(path)
+    listing.report(found, path, len(found.others))
+    if not found.images:
+        suffixes = ", ".join(listing.SUFFIXES)
+        raise ImageError(f"no images in directory {path} (looked for {suffixes})")
+    return found.images
 
 
 def _names(files: Iterable[pathlib.Path]) -> list[str]:
@@ -131,10 +111,12 @@ def _names(files: Iterable[pathlib.Path]) -> list[str]:
     taken: set[str] = set()
     names = []
     for file in files:
-        name, count = file.stem, 1
+        # A cut may leave half a character.
+        stem = os.fsencode(file.stem)[:_MAX_NAME_BYTES].decode(errors="ignore") or "image"
+        name, count = stem, 1
         while name in taken:
             count += 1
-            name = f"{file.stem}_{count}"
+            name = f"{stem}_{count}"
         taken.add(name)
         names.append(name)
     return names

@@ -1,12 +1,12 @@
 """Images of published datasets, decoded completely and checked."""
 
-import io
 import pathlib
 
 from PIL import Image
 
+from ocgm.datasets.builders import decoding
 from ocgm.datasets.builders.from_files import SourceError
-from ocgm.datasets.builders.image_files import DECODE_ERRORS
+from ocgm.errors import ImageError
 
 
 def decode(
@@ -24,13 +24,7 @@ def decode(
       SourceError: if it is missing, damaged, or has another size.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            opened.load()
-            image = opened.convert(mode) if mode else opened.copy()
-    except DECODE_ERRORS as error:
-        raise SourceError(f"cannot read image {name}: {error}") from error
-    if image.size != size:
-        raise SourceError(
-            f"{name} has {image.width}x{image.height} pixels, expected {size[0]}x{size[1]}"
-        )
-    return image
+        image = decoding.decode(source, f"image {name}", size)
+        return image.convert(mode) if mode else image
+    except (ImageError, ValueError) as error:
+        raise SourceError(str(error)) from error

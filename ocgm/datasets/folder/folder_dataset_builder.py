@@ -5,21 +5,22 @@ import hashlib
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from ocgm.datasets.builders import base, from_files
-from ocgm.datasets.builders import image_files as folder_lib
+from ocgm.datasets.builders import base, from_files, image_files, listing
 from ocgm.datasets.builders.directories import source_dir
 from ocgm.datasets.builders.from_files import SourceError
 from ocgm.datasets.builders.progress import progress
 from ocgm.datasets.folder import contents as contents_lib
+from ocgm.datasets.folder.masks import load_mask
 from ocgm.errors import ImageError, UserError
 
 _SMALLEST, _LARGEST = 8, 1024
+# Of the part of the dataset's directory that names the images; file systems allow 255.
+_LONGEST_NAME = 100
 
 
 @dataclasses.dataclass(eq=False)
@@ -38,9 +39,10 @@ class Builder(from_files.FileBuilder):
 
     HOMEPAGE = "https://www.tensorflow.org/datasets"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Name a folder with at least three images ({', '.join(folder_lib.SUFFIXES)})."
+        f"Name a folder with at least three images ({', '.join(listing.SUFFIXES)})."
     )
     VARIANTS = {}
+    PROTOCOLS = ("all_labels", "pascal_voc")
     IMAGE_SIZES = (64,)
 
     @classmethod
@@ -53,14 +55,14 @@ class Builder(from_files.FileBuilder):
     def _variant(cls, data_config: ConfigDict) -> str:
         if data_config.variant:
             # '_' separates the variant from other settings in the name of the config.
-            if not re.fullmatch(r"[A-Za-z0-9-]+", data_config.variant):
+            if not re.fullmatch(rf"[A-Za-z0-9-]{{1,{_LONGEST_NAME}}}", data_config.variant):
                 raise UserError(
                     f"variant='{data_config.variant}', but the name of a folder of images may have "
-                    "only letters, digits and '-'"
+                    f"only letters, digits and '-', at most {_LONGEST_NAME}"
                 )
             return data_config.variant
         path = source_dir(data_config).resolve()
-        name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-") or "pictures"
+        name = re.sub(r"[^A-Za-z0-9]+", "-", path.name)[:_LONGEST_NAME].strip("-") or "pictures"
         return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
     @classmethod
@@ -75,8 +77,16 @@ class Builder(from_files.FileBuilder):
     def _features(self) -> tfds.features.FeaturesDict:
         if (self.data_path / "features.json").exists():
             return tfds.features.FeaturesDict.from_config(self.data_path)
-        has_masks = self.builder_config.has_masks
-        return base.record_features(self.image_size, self.factors, masks=has_masks)
+        return base.record_features(
+            self.image_size,
+            self.factors,
+            masks=self.builder_config.has_masks,
+            void=self._has_void,
+        )
+
+    @property
+    def _has_void(self) -> bool:
+        return self.protocol == "pascal_voc"
 
     def _factors(self) -> dict[str, base.Factor]:
         return {"file": base.Factor(tfds.features.Text(), "scene", "class")}
@@ -85,6 +95,8 @@ class Builder(from_files.FileBuilder):
         """Return the folder itself."""
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}")
+        if not listing.has_images(folder):
+            raise SourceError(f"there is no image ({', '.join(listing.SUFFIXES)}) in {folder}")
         return [folder]
 
     def check_unchanged(self, folder: pathlib.Path) -> None:
@@ -102,11 +114,7 @@ class Builder(from_files.FileBuilder):
         (folder,) = files
         contents = contents_lib.scan(folder)
         parts = contents_lib.split_images(folder, contents.images)
-        if contents.num_ignored:
-            print(
-                f"Ignored {contents.num_ignored} files in {folder} that are not images",
-                file=sys.stderr,
-            )
+        listing.report(contents.found, folder, contents.num_ignored)
         self.info.metadata["source"] = contents.fingerprint
         return {split: self._records(split, folder, images) for split, images in parts.items()}
 
@@ -127,7 +135,7 @@ class Builder(from_files.FileBuilder):
             yield record
 
     def _record(self, top: pathlib.Path, image: str) -> base.Record:
-        pixels, original = folder_lib.load_image(top / image, self.image_size)
+        pixels, original = image_files.load_image(top / image, self.image_size)
         record = {
             "image": pixels,
             "num_objects": 0,
@@ -136,7 +144,7 @@ class Builder(from_files.FileBuilder):
         }
         if self.builder_config.has_masks:
             mask = contents_lib.mask_path(top, image)
-            record["masks"], record["num_objects"] = contents_lib.load_mask(
-                mask, original, self.image_size
+            record["masks"], record["num_objects"] = load_mask(
+                mask, original, self.image_size, self._has_void
             )
         return record
