@@ -10,7 +10,7 @@
 import itertools
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -196,7 +196,7 @@ def _summary(builder: "SceneBuilder") -> Iterator[str]:
     metadata = builder.info.metadata or {}
     if skipped := metadata.get("skipped_records"):
         yield f"  {skipped} damaged records were left out, the first of them:"
-        yield from (f"    {text}" for text in metadata["first_skipped"])
+        yield from (f"    {text}" for text in metadata.get("first_skipped", []))
 
 
 # ---- preview
@@ -206,11 +206,18 @@ def _preview(config: ConfigDict, output: pathlib.Path) -> Iterator[str]:
     from ocgm.data import storage
     from ocgm.plots import contact_sheet, figures
 
-    builder, split = storage.open_builder(config), _SPLIT.value
+    builder, split, spec = (
+        storage.open_builder(config),
+        _SPLIT.value,
+        registry.get_spec(config.name),
+    )
     _check_image_size(builder, config)
-    records = list(itertools.islice(_records(builder, config.name), _NUM_IMAGES.value))
-    name, title = builder.info.full_name, registry.get_spec(config.name).title
-    title = f"{title}:  {name}, {split}, first {len(records)} images"
+    stream = _records(builder, config.name)
+    if spec.grouped:
+        stream = _one_of_each_scene(stream, spec.grouped)
+    records = list(itertools.islice(stream, _NUM_IMAGES.value))
+    name, what = builder.info.full_name, "scenes" if spec.grouped else "images"
+    title = f"{spec.title}:  {name}, {split}, {len(records)} {what}"
     figures.save_png(output, contact_sheet.contact_sheet(records, title, builder.factors))
     yield f"wrote {output}: {len(records)} images of {name}, {split}"
 
@@ -227,7 +234,24 @@ def _records(builder: "SceneBuilder", name: str) -> Iterator["Record"]:
     splits = list(builder.info.splits) if ready else builder.SPLITS
     if split not in splits:
         raise UserError(f"no split '{split}' in {name}; there are {', '.join(splits)}")
-    if not ready:
-        return builder.generate(split)
-    source = builder.as_data_source(split)
-    return (source[i] for i in range(len(source)))
+    return _stored(builder, name) if ready else builder.generate(split)
+
+
+def _stored(builder: "SceneBuilder", name: str) -> Iterator["Record"]:
+    from ocgm.data import storage
+    from ocgm.data.pipeline import reading_order
+
+    source = builder.as_data_source(_SPLIT.value)
+    for i in reading_order(name, len(source)):
+        with storage.damage(pathlib.Path(builder.data_path)):
+            record = source[i]
+        yield record
+
+
+def _one_of_each_scene(records: Iterable["Record"], factor: str) -> Iterator["Record"]:
+    seen = set()
+    for record in records:
+        scene = int(record["factors"][factor])
+        if scene not in seen:
+            seen.add(scene)
+            yield record

@@ -25,8 +25,8 @@ class DatasetSpec:
       max_objects: largest number of objects in an image of any split, background not counted.
       has_masks: whether there are true masks, hence segmentation metrics.
       foreground: what labels from 1 up stand for, which the FG metrics score; label 0 is the rest.
-      grouped: whether neighbouring records are images of one scene; evaluation then reads a split in a fixed random
-        order, so that its first images show many scenes.
+      grouped: name of the factor that numbers scenes, if neighbouring records are images of one scene; evaluation then
+        reads a split in a fixed random order, so that its first images show many scenes. '' if they are not.
       generated: whether the builder generates the scenes itself.
       how_to_get: where the data come from, for the message when they are missing.
       stand_in: name of a generated dataset with the same record, to use where the files are missing; "" for none.
@@ -39,7 +39,7 @@ class DatasetSpec:
     max_objects: int
     has_masks: bool = True
     foreground: str = "objects"
-    grouped: bool = False
+    grouped: str = ""
     generated: bool = False
     how_to_get: str = ""
     stand_in: str = ""
@@ -121,7 +121,7 @@ _PUBLISHED = (
         num_slots=9,
         max_objects=6,
         foreground="blocks, counted from the bottom",
-        grouped=True,
+        grouped="scene",
         how_to_get=(
             "download and unpack shapestacks-meta, -rgb (33 GB) and -iseg (352 MB) .tar.gz from "
             "http://shapestacks-file.robots.ox.ac.uk/static/download/v1/"
@@ -136,7 +136,7 @@ _PUBLISHED = (
         max_objects=3,
         has_masks=False,
         foreground="none: there are no masks",
-        grouped=True,
+        grouped="scene",
         how_to_get="download gs://gqn-dataset/rooms_ring_camera (250 GB), or some of its files",
     ),
     DatasetSpec(
@@ -148,7 +148,7 @@ _PUBLISHED = (
         max_objects=3,
         has_masks=False,
         foreground="none: there are no masks",
-        grouped=True,
+        grouped="episode",
         how_to_get=(
             "download and unpack the two lift_green__demos and the two stack_green_on_red__demos "
             "archives (.tar.bz2) from https://storage.googleapis.com/sketchy-data/"
@@ -162,7 +162,7 @@ _PUBLISHED = (
         num_slots=10,
         max_objects=1,
         foreground="the object; the papers score all pixels",
-        grouped=True,
+        grouped="scene",
         how_to_get=(
             "download and unpack the Object Segmentation Training Dataset (130 GB), "
             "http://3dvision.princeton.edu/projects/2016/apc/downloads/training.zip"

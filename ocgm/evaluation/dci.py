@@ -29,6 +29,8 @@ Factors = dict[str, tuple[np.ndarray, str]]
 # Keeps the logarithm of an importance of 0 finite; the published scores have it.
 _TINY = 1e-11
 
+_COLOR_AXES = {"rgb": ("red", "green", "blue"), "hsv": ("hue", "saturation", "value")}
+
 
 def slot_codes(outputs: Outputs) -> jax.Array:
     """Return the codes [B, K, D] of slots: means of their posterior, or the slots where it is in parts or none.
@@ -131,7 +133,7 @@ def with_kinds(values: Mapping[str, np.ndarray], factors: Mapping[str, "Factor"]
         elif kind == "class":
             result[name] = (np.unique(of_objects, axis=0, return_inverse=True)[1], kind)
         else:
-            axes = ("red", "green", "blue") if name == "color" else ("x", "y", "z")
+            axes = _COLOR_AXES[factors[name].space] if name == "color" else ("x", "y", "z")
             for axis, along in zip(axes, of_objects.T, strict=True):
                 result[f"{name}_{axis}"] = (along.astype(np.float64), kind)
     return result

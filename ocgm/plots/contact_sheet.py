@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ocgm.datasets.builders.colors import hsv_to_rgb
 from ocgm.images import to_uint8
 from ocgm.plots import palette
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # Pixels.
 _SHEET_WIDTH = 1400
 _MIN_TILE = 96
-_MIN_ITEM = 200
+_MIN_ITEM, _MAX_ITEM = 200, 560
 _MARGIN = 16
 _GAP = 18
 _TILE_GAP = 2
@@ -26,7 +27,6 @@ _LINE_HEIGHT = 14
 _TITLE_SIZE = 16
 _TITLE_HEIGHT = 28
 _SWATCH = 9
-_CELL_WIDTH = 30
 _LABEL_GAP = 8
 
 _FAINT_INK = (120, 120, 120)
@@ -52,7 +52,8 @@ def contact_sheet(
     """
     pictures = [_picture(record) for record in records]
     captions = [_caption(record, factors) for record in records]
-    width = max(_MIN_ITEM, pictures[0].width)
+    widest = max(pictures[0].width, *(caption.width for caption in captions))
+    width = max(_MIN_ITEM, pictures[0].width, min(widest, _MAX_ITEM))
     columns = min(len(records), max(1, (_SHEET_WIDTH - 2 * _MARGIN + _GAP) // (width + _GAP)))
     lines = max(caption.num_lines for caption in captions)
     height = pictures[0].height + _CAPTION_GAP + lines * _LINE_HEIGHT
@@ -95,86 +96,97 @@ def _picture(record: "Record") -> Image.Image:
 
 # ---- captions
 
+# Text, or an RGB colour that is drawn as a swatch.
+_Cell = str | tuple[int, ...]
+
 
 class _Caption:
     """Text below a scene: its number of objects, a table of their factors, and factors of the scene.
 
-    The heads of the table's columns are the colours of the objects in the label map.
+    The head of a column of the table is the colour of the object in the label map.
     """
 
-    def __init__(self, head: str, table: dict[str, np.ndarray], facts: dict[str, Any], masks: bool):
-        self._head, self._table, self._facts, self._masks = head, table, facts, masks
+    def __init__(
+        self,
+        head: str,
+        colors: Sequence[_Cell],
+        table: Mapping[str, Sequence[_Cell]],
+        facts: Mapping[str, _Cell],
+    ):
+        self._rows = {head: list(colors), **{name: list(cells) for name, cells in table.items()}}
+        self._facts = facts
         self._font = ImageFont.load_default(_FONT_SIZE)
+        names = [*self._rows, *facts]
+        self._labels = max(map(self._length, names)) + _LABEL_GAP
+        columns = itertools.zip_longest(*self._rows.values(), fillvalue="")
+        self._widths = [max(map(self._length, column)) + _LABEL_GAP for column in columns]
 
     @property
     def num_lines(self) -> int:
         """Number of lines."""
-        return 1 + len(self._table) + len(self._facts)
+        return len(self._rows) + len(self._facts)
+
+    @property
+    def width(self) -> int:
+        """Width of the table in pixels."""
+        return self._labels + sum(self._widths)
 
     def draw(self, draw: ImageDraw.ImageDraw, left: int, top: int, width: int) -> None:
         """Draw the caption below an image, within its width."""
         middle = top + _LINE_HEIGHT // 2
-        self._text(draw, left, middle, self._head, width)
-        middle = self._draw_table(draw, left, middle, width)
-        for name, value in self._facts.items():
+        ends = list(itertools.accumulate(self._widths, initial=self._labels))
+        ink = palette.INK_COLOR
+        for name, cells in self._rows.items():
+            self._text(draw, left, middle, name, ink)
+            for cell, start, end in zip(cells, ends, ends[1:], strict=False):
+                if end - _LABEL_GAP <= width:
+                    self._cell(draw, left + start, middle, cell, end - start)
+            middle, ink = middle + _LINE_HEIGHT, _FAINT_INK
+        for name, cell in self._facts.items():
+            self._text(draw, left, middle, name, _FAINT_INK)
+            self._cell(draw, left + self._labels, middle, cell, width - self._labels)
             middle += _LINE_HEIGHT
-            self._text(draw, left, middle, name, width, _FAINT_INK)
-            x = left + int(self._font.getlength(name)) + _LABEL_GAP
-            if "color" in name and value.ndim == 1:
-                _swatch(draw, x, middle, _rgb(value))
-            else:
-                text = ",  ".join(map(_value_text, np.atleast_1d(value)))
-                self._text(draw, x, middle, text, left + width - x)
 
-    def _draw_table(self, draw: ImageDraw.ImageDraw, left: int, middle: int, width: int) -> int:
-        """Draw the table beside and below its head, and return the middle of its last line."""
-        names = [self._head, *self._table]
-        labels = int(max(map(self._font.getlength, names))) + _LABEL_GAP
-        count = max(map(len, self._table.values()), default=0)
-        columns = range(min(count, (width - labels) // _CELL_WIDTH))
-        if self._masks:
-            for i, color in zip(columns, palette.mask_colors(count).tolist(), strict=False):
-                _swatch(draw, left + labels + i * _CELL_WIDTH, middle, color)
-        for name, values in self._table.items():
-            middle += _LINE_HEIGHT
-            self._text(draw, left, middle, name, labels, _FAINT_INK)
-            for i in columns:
-                x = left + labels + i * _CELL_WIDTH
-                if np.ndim(values[i]):
-                    _swatch(draw, x, middle, _rgb(values[i]))
-                else:
-                    self._text(draw, x, middle, _value_text(values[i]), _CELL_WIDTH)
-        return middle
+    def _length(self, cell: _Cell) -> int:
+        return int(self._font.getlength(cell)) + 1 if isinstance(cell, str) else _SWATCH
+
+    def _cell(
+        self, draw: ImageDraw.ImageDraw, x: float, middle: float, cell: _Cell, width: float
+    ) -> None:
+        if not isinstance(cell, str):
+            box = (x, middle - _SWATCH // 2, x + _SWATCH, middle + _SWATCH // 2 + 1)
+            draw.rectangle(box, fill=cell, outline=palette.INK_COLOR)
+            return
+        if self._length(cell) > width:
+            cell = cell[: int(width)]
+            while cell and self._length(f"{cell}...") > width:
+                cell = cell[:-1]
+            cell = f"{cell}..."
+        self._text(draw, x, middle, cell, palette.INK_COLOR)
 
     def _text(
-        self,
-        draw: ImageDraw.ImageDraw,
-        x: float,
-        middle: float,
-        text: str,
-        width: float,
-        ink: tuple[int, ...] = palette.INK_COLOR,
+        self, draw: ImageDraw.ImageDraw, x: float, middle: float, text: str, ink: tuple[int, ...]
     ) -> None:
-        if self._font.getlength(text) > width:
-            text = text[: int(width)]
-            while text and self._font.getlength(f"{text}...") > width:
-                text = text[:-1]
-            text = f"{text}..."
         draw.text((x, middle), text, fill=ink, font=self._font, anchor="lm")
 
 
 def _caption(record: "Record", factors: Mapping[str, "Factor"]) -> _Caption:
     count = int(record["num_objects"])
     values = {name: np.asarray(record["factors"][name]) for name in factors}
-    table = {name: values[name][:count] for name in _in_table(factors)[:_MAX_FACTORS]}
+    table = {
+        name: [_cell(value, name, factors[name]) for value in values[name][:count]]
+        for name in _in_table(factors)[:_MAX_FACTORS]
+    }
     of_scene = [name for name, factor in factors.items() if factor.of == "scene"]
     # Numbers, vectors and text; neither tables nor nested factors.
-    facts = {n: values[n] for n in of_scene if values[n].ndim < 2 and values[n].dtype != object}
-    facts = dict(itertools.islice(facts.items(), _MAX_FACTS))
+    shown = [n for n in of_scene if values[n].ndim < 2 and values[n].dtype != object]
+    facts = {name: _cell(values[name], name, factors[name]) for name in shown[:_MAX_FACTS]}
     head = "1 object" if count == 1 else f"{count} objects"
     if not count and "masks" not in record:
         head = "objects not labelled"
-    return _Caption(head, table, facts, "masks" in record)
+    has_heads = "masks" in record and table
+    colors = map(tuple, palette.mask_colors(count if has_heads else 0).tolist())
+    return _Caption(head, list(colors), table, facts)
 
 
 def _in_table(factors: Mapping[str, "Factor"]) -> list[str]:
@@ -187,6 +199,16 @@ def _in_table(factors: Mapping[str, "Factor"]) -> list[str]:
     return sorted(names, key=lambda n: _FIRST_FACTORS.index(n) if n in _FIRST_FACTORS else 99)
 
 
+def _cell(value: Any, name: str, factor: "Factor") -> _Cell:
+    """Return a colour as RGB, a class by its name, and anything else as text."""
+    value = np.asarray(value)
+    if value.ndim and "color" in name:
+        return _rgb(value, factor.space)
+    if factor.names and not value.ndim:
+        return factor.names[int(value)]
+    return ",  ".join(map(_value_text, np.atleast_1d(value)))
+
+
 def _value_text(value: Any) -> str:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bytes):
@@ -196,13 +218,10 @@ def _value_text(value: Any) -> str:
     return str(value)
 
 
-def _rgb(value: np.ndarray) -> tuple[int, ...]:
+def _rgb(value: np.ndarray, space: str) -> tuple[int, ...]:
     """Return a colour of one or three channels, uint8 or float in [0, 1], as RGB."""
+    if space == "hsv":
+        value = hsv_to_rgb(*value)
     if value.dtype != np.uint8:
         value = to_uint8(value)
     return tuple(np.broadcast_to(value, 3).tolist())
-
-
-def _swatch(draw: ImageDraw.ImageDraw, left: float, middle: float, color: Sequence[int]) -> None:
-    box = (left, middle - _SWATCH // 2, left + _SWATCH, middle + _SWATCH // 2 + 1)
-    draw.rectangle(box, fill=tuple(color), outline=palette.INK_COLOR)

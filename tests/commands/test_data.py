@@ -1,5 +1,6 @@
 """`ocgm data`, as a user calls it."""
 
+import importlib
 import io
 import pathlib
 import shutil
@@ -16,6 +17,7 @@ from ocgm.data import DATASETS, inventory
 from ocgm.datasets.apc.apc_dataset_builder import Builder as Apc
 from ocgm.datasets.builders import base
 from ocgm.datasets.builders.downloads import Download
+from ocgm.datasets.gqn_synthetic import gqn_synthetic_dataset_builder as gqn
 from ocgm.datasets.tetrominoes_synthetic import tetrominoes_synthetic_dataset_builder as tetrominoes
 from ocgm.plots import contact_sheet, palette
 
@@ -404,6 +406,106 @@ def test_factors_in_the_table():
     factors |= {"place": base.object_factor("number", 3, np.float32, 2)}
     factors |= {"colors": base.object_factor("class", 3, np.uint8, 3)}
     assert contact_sheet._in_table(factors) == ["color", "x", "sprite", "colors"]
+
+
+def test_cells_of_the_table():
+    hsv = base.object_factor("number", 3, np.float32, 3, space="hsv")
+    code = base.object_factor("class", 3, np.int32, names=("", "box", "sphere"))
+    number = base.object_factor("number", 3, np.float32)
+    assert contact_sheet._cell(np.array([1 / 3, 1, 1]), "color", hsv) == (0, 255, 0)
+    assert contact_sheet._cell(np.array([0, 0, 0.5]), "wall_color", hsv) == (128, 128, 128)
+    rgb = base.object_factor("number", 3, np.float32, 3)
+    assert contact_sheet._cell(np.array([1, 0.5, 0]), "color", rgb) == (255, 128, 0)
+    assert contact_sheet._cell(np.int32(2), "shape", code) == "sphere"
+    assert contact_sheet._cell(np.float32(-1.234), "x", number) == "-1.23"
+
+
+@pytest.mark.parametrize("spec", DATASETS.values(), ids=DATASETS)
+def test_declared_factors(spec, tmp_path):
+    """Names have a place in the code of every class, and scenes are told apart by a factor that there is."""
+    builder_class = importlib.import_module(spec.builder).Builder
+    for name, factor in builder_class.FACTORS.items():
+        assert factor.kind == "class" or not factor.names
+        assert factor.space == "rgb" or factor.feature.shape[-1] == 3
+        assert len(set(factor.names)) >= len(factor.names) - 2, name  # Codes that are not used.
+    assert not spec.grouped or spec.grouped in builder_class.FACTORS
+
+
+def test_columns_stand_below_their_heads():
+    """Whatever the width of the texts, a cell begins where the swatch of its object does."""
+    names = ("", "box", "a very long name")
+    factors = {
+        "shape": base.object_factor("class", 3, np.int32, names=names),
+        "x": base.object_factor("number", 3, np.float32),
+    }
+    values = {"shape": np.array([2, 1, 2]), "x": np.array([-11.5, 0.25, -0.75], np.float32)}
+    one = record(64, values, masks=np.zeros((64, 64), np.uint8)) | {"num_objects": 3}
+    sheet = np.asarray(contact_sheet.contact_sheet([one], "title", factors))
+    top = contact_sheet._MARGIN + contact_sheet._TITLE_HEIGHT + 128 + contact_sheet._CAPTION_GAP
+    head = sheet[top : top + 14]
+    lefts = [np.flatnonzero((head == color).all(-1).any(0))[0] for color in palette.mask_colors(3)]
+    for row in (1, 2):
+        line = sheet[top + 14 * row : top + 14 * (row + 1)].min((0, 2)) < 150
+        for left, end in zip(lefts, [*lefts[1:], sheet.shape[1]], strict=True):
+            start = np.flatnonzero(line[left - 2 : end])[0]
+            assert start <= 4, (row, left)
+            assert not line[left - 6 : left - 2].any()
+
+
+def test_scenes_that_differ(monkeypatch, tmp_path):
+    """A sheet of a dataset with several views of a scene has one of each."""
+    views = [
+        record(8, {"scene": np.int32(i // 4), "view": np.int32(i % 4)}, masks=np.zeros((8, 8), int))
+        for i in range(20)
+    ]
+    monkeypatch.setattr(gqn.Builder, "generate", lambda *_: iter(views))
+    drawn = []
+    monkeypatch.setattr(
+        contact_sheet,
+        "contact_sheet",
+        lambda records, *_: drawn.extend(records) or Image.new("RGB", (8, 8)),
+    )
+    arguments = ("gqn_synthetic", f"--data_dir={tmp_path}", f"--output={tmp_path / 'sheet.png'}")
+    done = command("data", "preview", *arguments, "--num_images=3")
+    assert "3 images of gqn_synthetic" in done.out, done.err
+    assert [int(one["factors"]["scene"]) for one in drawn] == [0, 1, 2]
+
+
+def test_preview_of_a_damaged_dataset(run, damaged):
+    shard = next(damaged.glob("*-train.array_record*"))
+    shard.write_bytes(shard.read_bytes()[:-40])
+    assert_error(run("preview", *TINY), str(damaged), "is damaged: delete it and prepare it again")
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_few_images(run, tmp_path, count):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for i in range(count):
+        Image.new("RGB", (16, 16)).save(folder / f"{i}.png")
+    done = run("prepare", "folder", f"--manual_dir={folder}")
+    assert done.status == 1 and "Traceback" not in done.err
+    last = done.err.splitlines()[-1]
+    if count:
+        assert last.startswith(f"error: {folder} has 2 images (")
+    else:
+        assert_error(
+            done, f"there is no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp) in {folder}"
+        )
+
+
+def test_broken_image_of_a_folder(run, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for i in range(9):
+        Image.new("RGB", (16, 16)).save(folder / f"{i}.png")
+    (folder / "5.png").write_bytes(b"broken")
+    done = run("prepare", "folder", f"--manual_dir={folder}")
+    last = done.err.splitlines()[-1]
+    assert last.startswith(f"error: cannot read image {folder / '5.png'}: ")
+    assert last.endswith("`ocgm data prepare folder --skip_corrupt`")
+    done = run("prepare", "folder", f"--manual_dir={folder}", "--skip_corrupt")
+    assert "1 damaged records were left out" in done.out
 
 
 def test_counts_in_words():

@@ -106,7 +106,10 @@ def test_records(config, size, width):
             empty = folder == "scene-empty"
             np.testing.assert_array_equal(record["masks"], mask & (not empty))
             assert record["num_objects"] == (not empty)
-    metadata = storage.open_builder(config(image_size=size)).info.metadata
+    builder = storage.open_builder(config(image_size=size))
+    assert builder.factors["environment"].names == ("shelf", "tote")
+    assert builder.factors["object"].names == tuple(objects)
+    metadata = builder.info.metadata
     assert metadata["environments"] == ["shelf", "tote"]
     assert metadata["objects"] == objects
     assert metadata["skipped_records"] == 0

@@ -1,5 +1,6 @@
 """TFDS builder of APC 2016's training set, from the unpacked archive."""
 
+import dataclasses
 import pathlib
 import random
 import re
@@ -35,6 +36,15 @@ class Builder(from_files.FileBuilder):
         **dict.fromkeys(("environment", "object", "scene"), base.scene_factor("class", np.int32)),
         "frame": base.scene_factor("number", np.int32),
     }
+
+    @property
+    def factors(self) -> dict[str, base.Factor]:
+        """See `SceneBuilder`; once the dataset is prepared, with the names of environments and objects."""
+        factors, lists = super().factors, self.info.metadata
+        for name in ("environment", "object"):
+            names = tuple(lists.get(f"{name}s", ()))
+            factors[name] = dataclasses.replace(factors[name], names=names)
+        return factors
 
     def downloads(self) -> tuple[Download, ...]:
         """See `FileBuilder`."""

@@ -12,6 +12,8 @@ from ocgm.datasets.builders import base, generated
 from ocgm.datasets.rendering import render
 
 _SCENES, _FRAMES = 4, scenes_lib.NUM_FRAMES
+_OBJECTS = tuple(product.name for product in PRODUCTS)
+_POSES = ("upright", "on its left side", "on its front")
 
 
 class Builder(generated.GeneratedBuilder):
@@ -25,8 +27,10 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = _SCENES * _FRAMES
     FACTORS = {
         **Published.FACTORS,
+        "environment": base.scene_factor("class", np.int32, names=scenes_lib.ENVIRONMENTS),
+        "object": base.scene_factor("class", np.int32, names=_OBJECTS),
         # The possible poses depend on the object.
-        "pose": base.object_factor("class", 1, np.int32, scored=False),
+        "pose": base.object_factor("class", 1, np.int32, scored=False, names=_POSES),
         "yaw": base.object_factor("number", 1, np.float32),
         "position": base.object_factor("number", 1, np.float32, 3),
         "size": base.object_factor("number", 1, np.float32, 3),
@@ -35,7 +39,7 @@ class Builder(generated.GeneratedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         names = self.info.metadata
         names["environments"] = list(scenes_lib.ENVIRONMENTS)
-        names["objects"] = [product.name for product in PRODUCTS]
+        names["objects"] = list(_OBJECTS)
         return super()._split_generators(dl_manager)
 
     def block(self, split: str, index: int) -> base.Records:

@@ -60,35 +60,35 @@ class Factor:
         different; "number" if order and distance have a meaning.
       scored: whether measures of disentanglement use it; False for indices, flags, and factors that follow
         from others.
+      names: names of a class by its code, '' for codes without a meaning; () if codes have no names.
+      space: colour space of a colour; hue, saturation and value are in [0, 1].
     """
 
     feature: tfds.features.FeatureConnector
     of: Literal["object", "scene"]
     kind: FactorKind
     scored: bool = True
+    names: tuple[str, ...] = ()
+    space: Literal["rgb", "hsv"] = "rgb"
 
 
 def object_factor(
-    kind: FactorKind,
-    max_objects: int,
-    dtype: type,
-    *shape: int,
-    scored: bool = True,
+    kind: FactorKind, max_objects: int, dtype: type, *shape: int, **more: Any
 ) -> Factor:
-    """Return a factor of objects, an array [max_objects, *shape] of each record."""
+    """Return a factor of objects, an array [max_objects, *shape] of each record; `more` are fields of `Factor`."""
     feature = tfds.features.Tensor(shape=(max_objects, *shape), dtype=dtype)
-    return Factor(feature, "object", kind, scored)
+    return Factor(feature, "object", kind, **more)
 
 
-def scene_factor(kind: FactorKind, dtype: type, *shape: int) -> Factor:
-    """Return a factor of the scene, an array of this shape, or a scalar, of each record."""
+def scene_factor(kind: FactorKind, dtype: type, *shape: int, **more: Any) -> Factor:
+    """Return a factor of the scene, an array of this shape, or a scalar, of each record, as `object_factor`."""
     tensor = tfds.features.Tensor(shape=shape, dtype=dtype)
-    return Factor(tensor if shape else tfds.features.Scalar(dtype), "scene", kind)
+    return Factor(tensor if shape else tfds.features.Scalar(dtype), "scene", kind, **more)
 
 
-def _bytes(*shape: int) -> tfds.features.Tensor:
-    """Return the feature of an image or label map: uint8, compressed by ArrayRecord alone."""
-    return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
+def _bytes(*shape: int, dtype: type = np.uint8) -> tfds.features.Tensor:
+    """Return the feature of an image or label map, compressed by ArrayRecord alone."""
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
 
 def record_features(
@@ -282,7 +282,7 @@ class SceneBuilder(  # type: ignore[call-arg]  # TFDS ships no types.
 
     def _features(self) -> tfds.features.FeaturesDict:
         """Return the form of a record."""
-        return record_features(self.image_size, self.factors)
+        return record_features(self.image_size, self._factors())
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

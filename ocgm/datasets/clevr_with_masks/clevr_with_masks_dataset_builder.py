@@ -30,7 +30,13 @@ _PARTS = {
     "genesis": multi_object.GENESIS,
 }
 
-_CODES = ("size", "material", "shape", "color")
+# Names by code; 0 is padding.
+_CODES = {
+    "size": ("", "large", "small"),
+    "material": ("", "rubber", "metal"),
+    "shape": ("", "sphere", "cylinder", "cube"),
+    "color": ("", "red", "cyan", "green", "blue", "brown", "grey", "purple", "yellow"),
+}
 _NUMBER = base.object_factor("number", _MAX_OBJECTS, np.float32)
 
 
@@ -54,7 +60,10 @@ class Builder(multi_object.MultiObjectBuilder):
     FACTORS = {
         **dict.fromkeys(("x", "y", "z", "rotation"), _NUMBER),
         "pixel_coords": base.object_factor("number", _MAX_OBJECTS, np.float32, 3, scored=False),
-        **dict.fromkeys(_CODES, base.object_factor("class", _MAX_OBJECTS, np.int32)),
+        **{
+            name: base.object_factor("class", _MAX_OBJECTS, np.int32, names=names)
+            for name, names in _CODES.items()
+        },
         "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
     }
 

@@ -27,7 +27,7 @@ class Builder(from_files.FileBuilder, skip_registration=True):
     VARIANTS = {"default": "White sprites on black."}
     FACTORS = {
         "sprite": base.object_factor("class", 1, np.int32, scored=False),
-        "shape": base.object_factor("class", 1, np.int32),
+        "shape": base.object_factor("class", 1, np.int32, names=sprite_scenes.SHAPE_NAMES),
         **dict.fromkeys(("scale", "orientation", "x", "y"), _NUMBER),
         "classes": base.object_factor("class", 1, np.int32, 5, scored=False),
     }

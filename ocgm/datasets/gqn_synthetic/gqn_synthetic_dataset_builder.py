@@ -6,7 +6,7 @@ from ocgm.datasets.builders import base, generated
 from ocgm.datasets.builders.resizing import nearest
 from ocgm.datasets.gqn import gqn_dataset_builder as published
 from ocgm.datasets.gqn_synthetic import rooms as rooms_lib
-from ocgm.datasets.rendering import render, stack_scenes
+from ocgm.datasets.rendering import render, room, stack_scenes
 
 _VECTOR = base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32, 3)
 
@@ -21,13 +21,15 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 2 * published.NUM_VIEWS  # Two rooms.
     FACTORS = {
         **published.Builder.FACTORS,
-        "shape": base.object_factor("class", rooms_lib.MAX_OBJECTS, np.int32),
+        "shape": base.object_factor(
+            "class", rooms_lib.MAX_OBJECTS, np.int32, names=("", *room.SHAPES)
+        ),
         "size": _VECTOR,
         "yaw": base.object_factor("number", rooms_lib.MAX_OBJECTS, np.float32),
         "position": _VECTOR,
         "color": _VECTOR,
-        "wall": base.scene_factor("class", np.int32),
-        "floor": base.scene_factor("class", np.int32),
+        "wall": base.scene_factor("class", np.int32, names=rooms_lib.WALL_COLORS),
+        "floor": base.scene_factor("class", np.int32, names=rooms_lib.FLOOR_COLORS),
         "lamp": base.scene_factor("number", np.float32, 3),
         "target": base.scene_factor("number", np.float32, 3),
     }

@@ -19,8 +19,10 @@ from ocgm.datasets.rendering import room, shapes
 
 MAX_OBJECTS = 3
 SHAPES = room.SHAPES
-WALLS = tuple(f"gqn_wall_{name}" for name in ("red", "green", "cerise", "orange", "yellow"))
-FLOORS = tuple(f"gqn_floor_{name}" for name in ("yellow", "white", "blue"))
+WALL_COLORS = ("red", "green", "cerise", "orange", "yellow")
+FLOOR_COLORS = ("yellow", "white", "blue")
+WALLS = tuple(f"gqn_wall_{name}" for name in WALL_COLORS)
+FLOORS = tuple(f"gqn_floor_{name}" for name in FLOOR_COLORS)
 SIDE = 64
 
 # The lens is MuJoCo's default; given that, the other numbers were measured. The camera may be

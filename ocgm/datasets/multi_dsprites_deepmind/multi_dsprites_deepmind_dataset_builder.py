@@ -5,6 +5,7 @@ import tensorflow_datasets as tfds
 
 from ocgm.datasets.builders import base, multi_object
 from ocgm.datasets.builders.tfrecord import Field
+from ocgm.datasets.sprites.sprite_scenes import SHAPE_NAMES
 
 _SIDE = 64
 _MAX_SPRITES = 5
@@ -55,7 +56,7 @@ class Builder(multi_object.MultiObjectBuilder):
     def _factors_of_sprites(self) -> dict[str, base.Factor]:
         number = base.object_factor("number", _MAX_SPRITES, np.float32)
         return {
-            "shape": base.object_factor("class", _MAX_SPRITES, np.int32),
+            "shape": base.object_factor("class", _MAX_SPRITES, np.int32, names=SHAPE_NAMES),
             **dict.fromkeys(("scale", "orientation", "x", "y"), number),
             "color": base.object_factor(self._color_kind, _MAX_SPRITES, np.uint8, 3),
             "visibility": base.object_factor("class", _MAX_SPRITES, np.float32, scored=False),

@@ -22,14 +22,14 @@ class Builder(generated.GeneratedBuilder):
     SIZES = (50_000, 1_000, 1_000)
     BLOCK = 64
     FACTORS = {
-        "shape": base.object_factor("class", _MAX_OBJECTS, np.int32),
+        "shape": base.object_factor("class", _MAX_OBJECTS, np.int32, names=("", *room.SHAPES)),
         "size": _VECTOR,
         "position": _VECTOR,
         "rotation": base.object_factor("number", _MAX_OBJECTS, np.float32),
-        "color": _VECTOR,
+        "color": base.object_factor("number", _MAX_OBJECTS, np.float32, 3, space="hsv"),
         "visibility": base.object_factor("class", _MAX_OBJECTS, np.float32, scored=False),
-        "floor_color": base.scene_factor("number", np.float32, 3),
-        "wall_color": base.scene_factor("number", np.float32, 3),
+        "floor_color": base.scene_factor("number", np.float32, 3, space="hsv"),
+        "wall_color": base.scene_factor("number", np.float32, 3, space="hsv"),
         "camera": base.scene_factor("number", np.float32, room.CAMERA_SIZE),
         "light": base.scene_factor("number", np.float32, 3),
     }

@@ -10,7 +10,7 @@ from ocgm.datasets.shapestacks_synthetic import towers as towers_lib
 
 # Fraction of towers that have only cuboids.
 _BLOCKS_SHARE = {"default": 0.5, "blocks_all": 1.0, "ccs_all": 0.0}
-_CODES = ("wall", "floor", "light", "unique_colors")
+_SHAPES = ("", "cuboid", "cylinder", "lying cylinder", "sphere")
 _VECTOR = base.object_factor("number", towers_lib.MAX_OBJECTS, np.float32, 3)
 
 
@@ -25,8 +25,10 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = 2 * scenes_lib.NUM_CAMERAS
     FACTORS = {
         **published.Builder.FACTORS,
-        **dict.fromkeys(_CODES, base.scene_factor("class", np.int32)),
-        "shape": base.object_factor("class", towers_lib.MAX_OBJECTS, np.int32),
+        "wall": base.scene_factor("class", np.int32, names=scenes_lib.WALLS),
+        "floor": base.scene_factor("class", np.int32, names=scenes_lib.FLOORS),
+        **dict.fromkeys(("light", "unique_colors"), base.scene_factor("class", np.int32)),
+        "shape": base.object_factor("class", towers_lib.MAX_OBJECTS, np.int32, names=_SHAPES),
         "size": _VECTOR,
         "yaw": base.object_factor("number", towers_lib.MAX_OBJECTS, np.int32),
         "position": _VECTOR,

@@ -39,7 +39,8 @@ class Builder(from_files.FileBuilder):
     VARIANTS = {"default": "Demonstrations of lift_green and stack_green_on_red."}
     IMAGE_SIZES = (128, 64)
     FACTORS = {
-        **dict.fromkeys(("episode", "camera", "crop"), base.scene_factor("class", np.int32)),
+        **dict.fromkeys(("episode", "crop"), base.scene_factor("class", np.int32)),
+        "camera": base.scene_factor("class", np.int32, names=("left", "right")),
         "step": base.scene_factor("number", np.int32),
     }
 

@@ -22,11 +22,11 @@ class Builder(generated.GeneratedBuilder):
     BLOCK = int(np.prod(_VIEWS))  # One episode.
     FACTORS = {
         **Published.FACTORS,
-        "task": base.scene_factor("class", np.int32),
+        "task": base.scene_factor("class", np.int32, names=scenes_lib.TASKS),
         "gripper": base.scene_factor("number", np.float32, 3),
         "gripper_yaw": base.scene_factor("number", np.float32),
         "gripper_opening": base.scene_factor("number", np.float32),
-        "shape": base.object_factor("class", _OBJECTS, np.int32),
+        "shape": base.object_factor("class", _OBJECTS, np.int32, names=scenes_lib.SHAPES),
         "size": base.object_factor("number", _OBJECTS, np.float32, 3),
         "position": base.object_factor("number", _OBJECTS, np.float32, 3),
         "yaw": base.object_factor("number", _OBJECTS, np.float32),

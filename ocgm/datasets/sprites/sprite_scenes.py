@@ -12,6 +12,9 @@ from ocgm.datasets.builders.generated import SceneArrays
 from ocgm.datasets.sprites import sprites
 from ocgm.errors import UserError
 
+# By their codes in records; 0 is padding.
+SHAPE_NAMES = ("", "square", "ellipse", "heart")
+
 # Maps indices [N] of the dSprites file to bool [N, 64, 64].
 DrawSprites = Callable[[np.ndarray], np.ndarray]
 
@@ -163,7 +166,7 @@ def factors(max_objects: int, color: FactorKind) -> dict[str, Factor]:
     number = object_factor("number", max_objects, np.float32)
     return {
         "sprite": object_factor("class", max_objects, np.int32, scored=False),
-        "shape": object_factor("class", max_objects, np.int32),
+        "shape": object_factor("class", max_objects, np.int32, names=SHAPE_NAMES),
         **dict.fromkeys(("scale", "orientation", "x", "y"), number),
         "color": object_factor(color, max_objects, np.uint8, 3),
         "visibility": object_factor("class", max_objects, np.float32, scored=False),

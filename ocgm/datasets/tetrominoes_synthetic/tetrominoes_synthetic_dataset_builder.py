@@ -7,6 +7,9 @@ from ocgm.datasets.builders import base, generated
 from ocgm.datasets.tetrominoes.tetrominoes_dataset_builder import Builder as Published
 from ocgm.datasets.tetrominoes_synthetic import scenes as scenes_lib
 
+# Rows of cells by code.
+_SHAPES = tuple(scenes_lib.SHAPES.get(code, "") for code in range(1 + max(scenes_lib.SHAPES)))
+
 
 class Builder(generated.GeneratedBuilder):
     """Three tetrominoes of bright colours on black."""
@@ -17,7 +20,11 @@ class Builder(generated.GeneratedBuilder):
     VARIANTS = {"default": "Three pieces on black."}
     # Train and test are as in the EfficientMORL paper; validation is as large as test.
     SIZES = (60_000, 320, 320)
-    FACTORS = {name: Published.FACTORS[name] for name in ("x", "y", "shape", "color")}
+    FACTORS = {
+        **{name: Published.FACTORS[name] for name in ("x", "y")},
+        "shape": base.object_factor("class", scenes_lib.NUM_PIECES, np.int32, names=_SHAPES),
+        "color": Published.FACTORS["color"],
+    }
 
     def _features(self) -> tfds.features.FeaturesDict:
         return base.record_features(scenes_lib.IMAGE_SIZE, self.factors)
