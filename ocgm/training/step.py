@@ -114,9 +114,10 @@ def loss_terms(outputs: Outputs, weights: LossWeights) -> tuple[jax.Array, Metri
         "loss": loss,
         "reconstruction_error": error,
         "reconstruction_error_per_element": error / outputs.reconstruction[0].size,
-        "kl": kl,
-        **weights._asdict(),
+        "error_weight": weights.error_weight,
     }
+    if kl_terms:  # Autoencoders have neither a KL divergence nor a weight of it.
+        metrics |= {"kl": kl, "beta": weights.beta}
     if len(kl_terms) > 1:
         metrics |= {f"kl_{name}": value for name, value in kl_terms.items()}
     return loss, metrics
