@@ -16,6 +16,7 @@ from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
 from ocgm.models.base import Model
+from ocgm.training import config_ranges, memory
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.profiler import StepProfiler
 from ocgm.training.signals import StopSignals
@@ -58,9 +59,11 @@ def train(
     workdir = pathlib.Path(workdir)
     with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
+        config_ranges.check(config)
         mesh = sharding.make_mesh(config.mesh)
         model = models.build(config.model)
         check_config(config, model, mesh)
+        memory.warn(config, mesh)
         run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
         profiler = resources.enter_context(StepProfiler(workdir / "profile", profile_steps))
         train_step = make_train_step(config, mesh)
@@ -73,6 +76,8 @@ def train(
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+
+        resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume
         state, step = start_or_resume(config, mesh, checkpoints, batches)

@@ -189,6 +189,12 @@ def make_train_step(
 
 def _gradients(model, state, images, rngs, options):
     """Return gradients of the loss with respect to `state.params`, and (metrics, new model_state)."""
+    loss_function = make_loss_function(model, state, images, rngs, options)
+    return jax.grad(loss_function, has_aux=True)(state.params)
+
+
+def make_loss_function(model, state: InferenceState, images, rngs, options) -> Callable:
+    """Return the function params -> (loss, (metrics, new model_state)) of a training step."""
 
     def loss_function(params):
         outputs, model_state = model.apply(
@@ -202,4 +208,4 @@ def _gradients(model, state, images, rngs, options):
         loss, metrics = loss_terms(outputs, state.loss_weights)
         return loss, (metrics, model_state)
 
-    return jax.grad(loss_function, has_aux=True)(state.params)
+    return loss_function
