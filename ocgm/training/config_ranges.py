@@ -50,7 +50,7 @@ _INT32 = _Range(0, 2**31 - 1, whole=True)  # counted or used as a key on the dev
 RANGES: dict[str, _Range] = {
     "seed": _INT32,
     "batch_size": _COUNT,
-    "num_train_steps": _INT32,
+    "num_train_steps": _Range(1, 2**31 - 1, whole=True),
     "max_train_minutes": _NOT_NEGATIVE,
     "log_every_steps": _COUNT_OR_0,
     "checkpoint.every_steps": _COUNT_OR_0,
