@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,17 +48,17 @@ def bytes_per_image(config: ml_collections.ConfigDict) -> int:
     """
     slots = config.get("num_slots", 1)
     if slots <= _MOST_SLOTS_TRACED:
-        return _traced_bytes(config)
+        return _traced_bytes({**config})
     few, many = (
-        _traced_bytes(config.copy_and_resolve_references().unlock() | {"num_slots": number})
+        _traced_bytes({**config, "num_slots": number})
         for number in (_MOST_SLOTS_TRACED // 2, _MOST_SLOTS_TRACED)
     )
     of_a_slot = (many - few) / (_MOST_SLOTS_TRACED // 2)
     return many + round((slots - _MOST_SLOTS_TRACED) * of_a_slot)
 
 
-def _traced_bytes(config) -> int:
-    model = models.build(config)
+def _traced_bytes(settings: dict[str, Any]) -> int:
+    model = models.build(ml_collections.ConfigDict(settings))
     model_state = dict(models.abstract_variables(model))
     params = model_state.pop("params")
 
