@@ -2,8 +2,8 @@
 
 import jax
 import pytest
-
 import tiny_models
+
 from ocgm import sharding
 from ocgm.errors import ConfigError
 from ocgm.training import memory
