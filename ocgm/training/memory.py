@@ -22,6 +22,8 @@ from ocgm.training.writers import say
 _LEAST_TO_ESTIMATE = 2**20
 # Loops over slots are unrolled, and tracing hundreds takes minutes: beyond this number the memory is extrapolated.
 _MOST_SLOTS_TRACED = 8
+# So many that the parameters, which are kept once, do not count.
+_IMAGES_TRACED = 4096
 
 
 def warn(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
@@ -69,13 +71,10 @@ def _traced_bytes(settings: dict[str, Any]) -> int:
         loss_function = make_loss_function(model, state, images, rngs, {})
         return jax.vjp(loss_function, params, has_aux=True)[1]
 
-    def total(batch_size: int) -> int:
-        side = model.image_size
-        images = jax.ShapeDtypeStruct((batch_size, side, side, 3), jnp.float32)
-        leaves = jax.tree.leaves(jax.eval_shape(kept, params, model_state, images))
-        return sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in leaves)
-
-    return total(2) - total(1)  # without the parameters, which are kept once
+    side = model.image_size
+    images = jax.ShapeDtypeStruct((_IMAGES_TRACED, side, side, 3), jnp.float32)
+    leaves = jax.tree.leaves(jax.eval_shape(kept, params, model_state, images))
+    return sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in leaves) // _IMAGES_TRACED
 
 
 def _bytes_of_a_device() -> int:
