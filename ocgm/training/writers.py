@@ -214,7 +214,7 @@ class Progress:
             if name in values and (name, values[name]) != ("error_weight", 1.0):
                 parts.append(f"{label} {_short(values[name])}")
         if "ms_per_step" in values:
-            parts.append(f"{_short(values['images_per_second'])} images/s")
+            parts.append(f"{_short(values['images_per_second'])} img/s")
             seconds = (self._num_steps - step) * values["ms_per_step"] / 1e3
             parts.append(f"ETA {_duration(seconds)}")
         while len("  ".join(parts)) > _CONSOLE_WIDTH:
@@ -223,10 +223,10 @@ class Progress:
 
 
 def _short(value: float) -> str:
-    """Return a number in at most eight characters, of any size that training meets."""
-    if abs(value) >= 1_000:
-        return f"{value:.0f}" if abs(value) < 1e8 else f"{value:.1e}"
-    return f"{value:.4g}" if abs(value) >= 1e-3 or value == 0.0 else f"{value:.1e}"
+    """Return a number of any size in a few characters."""
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e7 or value == 0.0 else f"{value:.0e}"
 
 
 def _duration(seconds: float) -> str:

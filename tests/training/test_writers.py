@@ -23,13 +23,13 @@ def line(step=250, num_steps=1_000, **changes):
 
 def test_line():
     assert line() == (
-        "step 250/1,000 (25%)  loss 6948  error 0.5655  kl 123.5  beta 0.00123  320.4 images/s  ETA 1m15s"
+        "step 250/1,000 (25%)  loss 6948  error 0.5655  kl 123.5  beta 0.00123  320.4 img/s  ETA 1m15s"
     )
 
 
 def test_a_model_without_latents_has_neither_kl_nor_beta():
     assert line(kl=None, beta=None) == (
-        "step 250/1,000 (25%)  loss 6948  error 0.5655  320.4 images/s  ETA 1m15s"
+        "step 250/1,000 (25%)  loss 6948  error 0.5655  320.4 img/s  ETA 1m15s"
     )
 
 
@@ -37,8 +37,16 @@ def test_the_weight_of_the_error_is_shown_where_the_objective_moves_it():
     assert "weight 2.13" in line(error_weight=2.13)
 
 
+def test_a_long_run_of_the_papers_fits_with_all_its_numbers():
+    text = line(499_500, 500_000, loss=27_795.1, kl=1_234.5, beta=1e-10, ms_per_step=7e5)
+    assert text == (
+        "step 499,500/500,000 (100%)  loss 27795  error 0.5655  kl 1234  beta 1e-10  320.4 img/s"
+        "  ETA 4d01h"
+    )
+
+
 def test_the_first_line_has_no_speed():
-    assert "images/s" not in line(ms_per_step=None) and "ETA" not in line(ms_per_step=None)
+    assert "img/s" not in line(ms_per_step=None) and "ETA" not in line(ms_per_step=None)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-7, 0.0, 0.1, 12.5, 987_654.3, 1e12, float("nan")])
