@@ -1,6 +1,8 @@
 """Connecting the processes of a run on a TPU pod, on a cluster of SLURM or Open MPI, or by hand."""
 
 import os
+import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +32,8 @@ def connect() -> None:
       ConfigError: there is no cluster, only half of what describes one, or the others cannot be reached.
     """
     settings = _settings()
+    if settings.get("process_id"):
+        _wait_for_first(settings["coordinator_address"])
     try:
         jax.distributed.initialize(
             **settings,
@@ -44,6 +48,29 @@ def connect() -> None:
             f" {', '.join(_BY_HAND)} for each process. A single process uses all devices of its machine"
             " without --distributed."
         ) from error
+
+
+def _wait_for_first(address: str) -> None:
+    """Wait until the first process listens; JAX would abort the program where it never does.
+
+    Raises:
+      ConfigError: the address is none, or nobody listens there in time.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"--distributed: JAX_COORDINATOR_ADDRESS={address!r} is not HOST:PORT.")
+    end = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise ConfigError(
+                    f"--distributed: the first process does not answer at {address} ({error}). Start it"
+                    " with JAX_PROCESS_ID=0 on that machine, and open the port."
+                ) from error
+            time.sleep(1)
 
 
 def _settings() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What is read of the environment to connect processes, and what is said where it is not enough."""
 
+import socket
+
 import jax
 import pytest
 
@@ -28,6 +30,7 @@ def connect(monkeypatch):
     for name in cluster.os.environ:
         if name.startswith(("SLURM_", "OMPI_", "JAX_COORDINATOR", "JAX_NUM_PROC", "JAX_PROCESS")):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(cluster, "_wait_for_first", lambda address: None)
     given = {}
     monkeypatch.setattr(jax.distributed, "initialize", lambda **settings: given.update(settings))
 
@@ -97,3 +100,14 @@ def test_no_cluster(connect, monkeypatch, kind):
     assert "(coordinator_address should be defined.)" in message
     assert "srun" in message and "JAX_NUM_PROCESSES" in message
     assert len(message.splitlines()) == 1
+
+
+def test_the_first_process_is_waited_for(monkeypatch):
+    with socket.create_server(("localhost", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+        cluster._wait_for_first(address)
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0)
+    with pytest.raises(ConfigError, match=f"the first process does not answer at {address} "):
+        cluster._wait_for_first(address)
+    with pytest.raises(ConfigError, match="JAX_COORDINATOR_ADDRESS='somewhere' is not HOST:PORT"):
+        cluster._wait_for_first("somewhere")
