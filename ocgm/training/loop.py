@@ -76,7 +76,6 @@ def train(
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
-
         resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume
@@ -96,9 +95,7 @@ def train(
             with jax.transfer_guard("disallow"):
                 state, metrics = train_step(state, batch, options)
             step += 1
-            jax.block_until_ready(
-                before
-            )  # At most two steps are in flight: stopping takes no longer.
+            jax.block_until_ready(before)  # At most two are in flight, so that a stop is soon.
             profiler.after_step(step, metrics)
 
             last = stop.requested(step) or step == config.num_train_steps
