@@ -33,7 +33,7 @@ Training takes a config, a shipped one by name or a file, and the directory of t
 >>> config.evaluation.num_images = config.evaluation.batch_size = 16
 >>> workdir = tempfile.mkdtemp()
 >>> scores = ocgm.train(config, workdir)  # doctest: +ELLIPSIS
-2,852,291 parameters, ... device(s), from step 0
+image_vae: 2,852,291 parameters on ... device(s) ...
 ...
 >>> model = ocgm.load(workdir)
 >>> scores = ocgm.evaluate(model, split="test", num_images=16, batch_size=8)

@@ -5,16 +5,20 @@
 The same command resumes the run from its last checkpoint. `python -m ocgm.main` is the same.
 """
 
-import jax
+import shlex
+
 from absl import flags as absl_flags
 
 from ocgm.commands import cli, flags
 from ocgm.errors import InputError
+from ocgm.training import cluster
 
 _CONFIG = flags.config()
 _WORKDIR = flags.workdir("Directory of the run; created, or resumed if it holds the same run.")
 _DISTRIBUTED = absl_flags.DEFINE_bool(
-    "distributed", False, "Connect to the other processes of a TPU pod or GPU cluster first."
+    "distributed",
+    False,
+    "Connect first to the other processes: under SLURM's srun, Open MPI's mpirun, or on a TPU pod.",
 )
 _PROFILE_STEPS = absl_flags.DEFINE_list(
     "profile_steps",
@@ -27,11 +31,16 @@ absl_flags.mark_flag_as_required("config")
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     if _DISTRIBUTED.value:
-        jax.distributed.initialize()
+        cluster.connect()
     # Imported once the processes are connected, since it may initialize the devices.
     from ocgm.training.loop import train
+    from ocgm.training.writers import say
 
     train(_CONFIG.value, cli.folder(_WORKDIR.value), _profile_steps(_PROFILE_STEPS.value))
+    say(f"done: checkpoints/, metrics.jsonl and figures/ are in {_WORKDIR.value}")
+    workdir = shlex.quote(_WORKDIR.value)
+    say(f"next: ocgm evaluate --workdir={workdir}")
+    say(f"      ocgm segment --workdir={workdir} IMAGE_OR_FOLDER")
 
 
 def _profile_steps(values: list[str]) -> tuple[int, int] | None:

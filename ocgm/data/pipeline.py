@@ -27,6 +27,7 @@ Batch = dict[str, np.ndarray]
 
 # Scenes generated on the fly: more than any training run reads, and different ones for every seed.
 _SCENES_OF_A_SEED = 2**40
+_SEEDS_ON_THE_FLY = 2**63 // _SCENES_OF_A_SEED
 # Several images of a scene are in one block, so batches mix this many blocks; and this many are cached,
 # so that none is generated twice where some threads are in one window and some in the next.
 _BLOCKS_MIXED = 16
@@ -65,6 +66,10 @@ def train_iterator(
     rows = _process_rows(batch_size, process_index, process_count)
     read: _SceneMaker | _Reader
     if data_config.on_the_fly:
+        if seed >= _SEEDS_ON_THE_FLY:
+            raise UserError(
+                f"seed={seed} is too large for on_the_fly=True; use one below {_SEEDS_ON_THE_FLY:,}"
+            )
         read = _SceneMaker(data_config, "train", ("image",))
         first = seed * _SCENES_OF_A_SEED
         indices = grain.MapDataset.range(first, first + _SCENES_OF_A_SEED)
@@ -76,7 +81,9 @@ def train_iterator(
     else:
         read = _Reader(data_config, "train", ("image",))
         indices = grain.MapDataset.range(read.num_records).shuffle(seed=seed)
-    dataset = indices.repeat().batch(batch_size).map(lambda indices: read(indices[rows]))
+    # Not without end: Grain's batches of one would be more than a 64-bit number of them.
+    epochs = indices.repeat(2**62 // max(len(indices), 1))
+    dataset = epochs.batch(batch_size).map(lambda indices: read(indices[rows]))
     return iter(dataset.to_iter_dataset(_read_options()))
 
 

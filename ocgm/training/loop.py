@@ -16,9 +16,10 @@ from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
 from ocgm.models.base import Model
+from ocgm.training import config_ranges, memory
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.profiler import StepProfiler
-from ocgm.training.signals import Interrupted, StopSignals
+from ocgm.training.signals import StopSignals
 from ocgm.training.step import (
     TrainState,
     abstract_state,
@@ -53,72 +54,107 @@ def train(
     Raises:
       UserError: the config is impossible, the directory or the data cannot be used, or checkpoints cannot be read.
       NonFiniteLossError: a loss or gradient was not finite; the state before it is saved in failed_state/.
-      Interrupted: the process received SIGTERM or SIGINT; the state is saved.
+      Interrupted: the process received a signal of `StopSignals`; the state is saved.
     """
     workdir = pathlib.Path(workdir)
-    # ---- set up: mistakes in the config show here, before the first step
-    mesh = sharding.make_mesh(config.mesh)
-    model = models.build(config.model)
-    check_config(config, model, mesh)
-    run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
-    profiler = StepProfiler(workdir / "profile", profile_steps)
-    train_step = make_train_step(config, mesh)
-    evaluator = make_evaluator(config, model, mesh)
-    host_batches = train_iterator(config.data, config.batch_size, config.seed)
-    batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
-    check_held_out_images(config)
-    run_dir.claim_workdir(workdir, config)
-    log = RunLog(workdir, config.num_train_steps, config.batch_size)
+    with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
+        # ---- set up: mistakes in the config show here, before the first step
+        config_ranges.check(config)
+        mesh = sharding.make_mesh(config.mesh)
+        model = models.build(config.model)
+        check_config(config, model, mesh)
+        memory.warn(config, mesh)
+        run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
+        profiler = resources.enter_context(StepProfiler(workdir / "profile", profile_steps))
+        train_step = make_train_step(config, mesh)
+        evaluator = make_evaluator(config, model, mesh)
+        host_batches = train_iterator(config.data, config.batch_size, config.seed)
+        batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
+        resources.enter_context(contextlib.closing(batches))
+        check_held_out_images(config)
+        run_dir.claim_workdir(workdir, config)
+        log = RunLog(workdir, config.num_train_steps, config.batch_size)
+        resources.enter_context(contextlib.closing(log))
+        checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+        resources.enter_context(memory.exhaustion_explained(config))
 
-    with (
-        contextlib.closing(batches),
-        contextlib.closing(log),
-        CheckpointStore(workdir, config.checkpoint) as checkpoints,
-        profiler,
-        StopSignals() as stop,
-    ):
         # ---- start or resume
         state, step = start_or_resume(config, mesh, checkpoints, batches)
-        say(f"{num_parameters(state):,} parameters, {mesh.size} device(s), from step {step:,}")
+        say_start(config, mesh, state, step)
         log.resume(step)
         deadline = time.monotonic() + (60 * config.max_train_minutes or float("inf"))
-        scores = None
 
         # ---- train
-        while step < config.num_train_steps and time.monotonic() < deadline:
-            batch, options = next(batches), curriculum_options(config, step)
+        metrics, last = None, step >= config.num_train_steps
+        while not last:
+            batch = next_or_save(batches, checkpoints, state, step)
+            options = curriculum_options(config, step)
+            log.before_step(options)
             profiler.before_step(step + 1)
+            before = metrics
             with jax.transfer_guard("disallow"):
                 state, metrics = train_step(state, batch, options)
             step += 1
+            jax.block_until_ready(before)  # At most two are in flight, so that a stop is soon.
             profiler.after_step(step, metrics)
-            log.write_held()  # The device is busy with this step; fetch the metrics of an earlier one.
-            logging = step % config.log_every_steps == 0
-            if logging:
-                log.hold(step, metrics)
-            stopping = stop.requested(step)
-            saving = stopping or step % config.checkpoint.every_steps == 0
-            evaluating = step % config.evaluation.every_steps == 0
-            if logging or saving or evaluating:
+
+            last = stop.requested(step) or step == config.num_train_steps
+            last |= time.monotonic() >= deadline
+            evaluating = is_due(step, config.evaluation.every_steps) and not last
+            saving = evaluating or is_due(step, config.checkpoint.every_steps)
+            logging = last or is_due(step, config.log_every_steps)
+            if logging or saving:
                 check_finite(state, step, config, workdir)  # Waits for the device.
-            log.count_step(batches.wait_seconds)
-            if evaluating:
-                scores, figure = evaluate(evaluator, config, state)
-                log.write_evaluation(step, scores, figure)
+            log.step(step, metrics, batches.wait_seconds, logging)
             if saving:
                 checkpoints.save(step, state, batches)
-            if stopping:
-                checkpoints.wait()
-                raise Interrupted(stop.name, step, workdir)
+            if evaluating:  # After the save, so that no step is lost if it fails or is stopped.
+                with stop.at_once():
+                    log.write_evaluation(step, *evaluate(evaluator, config, state))
 
         # ---- finish
-        log.write_held()
-        check_finite(state, step, config, workdir)
         checkpoints.save(step, state, batches)
-        if scores is None or step % config.evaluation.every_steps:
+        checkpoints.wait()
+        stop.raise_if_requested()
+        with stop.at_once():
             scores, figure = evaluate(evaluator, config, state)
             log.write_evaluation(step, scores, figure)
     return scores
+
+
+def is_due(step: int, every_steps: int) -> bool:
+    """Return whether something that is done every so many steps, 0 meaning never, is due after this one."""
+    return every_steps > 0 and step % every_steps == 0
+
+
+def next_or_save(
+    batches: DevicePrefetcher, checkpoints: CheckpointStore, state: TrainState, step: int
+) -> dict[str, jax.Array]:
+    """Return the next batch; save the state first if there is an error instead, such as a damaged file.
+
+    With several processes nothing is saved, since the others have no error and save nothing.
+    """
+    try:
+        return next(batches)
+    except Exception:
+        if jax.process_count() == 1 and not jax.device_get(state.failed):
+            checkpoints.save(step, state, batches)
+        raise
+
+
+def say_start(
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh, state: TrainState, step: int
+) -> None:
+    """Print what is trained, on which devices, with which batches, and from which step."""
+    size, processes = config.batch_size, jax.process_count()
+    say(
+        f"{config.model.name}: {num_parameters(state):,} parameters on {mesh.size} device(s)"
+        f" ({jax.devices()[0].device_kind}) of {processes} process(es)"
+    )
+    say(
+        f"batch {size:,}: {size // processes:,} in a process, {size // mesh.size:,} on a device;"
+        f" from step {step:,} of {config.num_train_steps:,}"
+    )
 
 
 def check_config(config: ml_collections.ConfigDict, model: Model, mesh: jax.sharding.Mesh) -> None:

@@ -114,9 +114,10 @@ def loss_terms(outputs: Outputs, weights: LossWeights) -> tuple[jax.Array, Metri
         "loss": loss,
         "reconstruction_error": error,
         "reconstruction_error_per_element": error / outputs.reconstruction[0].size,
-        "kl": kl,
-        **weights._asdict(),
+        "error_weight": weights.error_weight,
     }
+    if kl_terms:  # Autoencoders have neither a KL divergence nor a weight of it.
+        metrics |= {"kl": kl, "beta": weights.beta}
     if len(kl_terms) > 1:
         metrics |= {f"kl_{name}": value for name, value in kl_terms.items()}
     return loss, metrics
@@ -188,6 +189,12 @@ def make_train_step(
 
 def _gradients(model, state, images, rngs, options):
     """Return gradients of the loss with respect to `state.params`, and (metrics, new model_state)."""
+    loss_function = make_loss_function(model, state, images, rngs, options)
+    return jax.grad(loss_function, has_aux=True)(state.params)
+
+
+def make_loss_function(model, state: InferenceState, images, rngs, options) -> Callable:
+    """Return the function params -> (loss, (metrics, new model_state)) of a training step."""
 
     def loss_function(params):
         outputs, model_state = model.apply(
@@ -201,4 +208,4 @@ def _gradients(model, state, images, rngs, options):
         loss, metrics = loss_terms(outputs, state.loss_weights)
         return loss, (metrics, model_state)
 
-    return jax.grad(loss_function, has_aux=True)(state.params)
+    return loss_function

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import textwrap
 import time
+from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -10,6 +12,16 @@ from PIL import Image
 
 from ocgm.plots import figures
 from ocgm.run_dir import Series, read_metrics
+
+_CONSOLE_WIDTH = 100
+_SECONDS_BETWEEN_LINES = 30.0
+_CONSOLE_METRICS = {
+    "loss": "loss",
+    "reconstruction_error_per_element": "error",
+    "kl": "kl",
+    "beta": "beta",
+    "error_weight": "weight",
+}
 
 
 def say(line: str) -> None:
@@ -31,30 +43,42 @@ class RunLog:
         self._workdir = workdir
         self._writer = MetricWriter(workdir) if jax.process_index() == 0 else None
         self._progress = Progress(num_steps, batch_size)
-        self._held: tuple[int, dict[str, jax.Array]] | None = None
+        self._options: Iterable[tuple[str, object]] | None = None  # of the compiled step
 
     def resume(self, step: int) -> None:
         """Continue the count of minutes of the run at `step`."""
         if self._writer:
             self._progress.resume(read_metrics(self._workdir / "metrics.jsonl"), step)
 
-    def count_step(self, wait_seconds: float) -> None:
-        """Count one step; the loop has waited for data for `wait_seconds` in all steps so far."""
+    def before_step(self, options: Iterable[tuple[str, object]]) -> None:
+        """Say so where the next step is compiled first, as it is for new options of the model's call."""
+        if options != self._options:
+            self._options = options
+            say(f"compiling the train step{''.join(f', {name}={v}' for name, v in options)}")
+            self._progress.compiling()
+
+    def step(
+        self, step: int, metrics: dict[str, jax.Array], wait_seconds: float, write: bool
+    ) -> None:
+        """Count a step, and write its metrics, for which this waits.
+
+        The console has a line for the first step and one every half minute besides.
+
+        Args:
+          step: the number of the step.
+          metrics: its metrics, on the device.
+          wait_seconds: time that all steps so far have waited for data.
+          write: whether to add the metrics to metrics.jsonl.
+        """
         self._progress.count(wait_seconds)
-
-    def hold(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Keep the metrics of a step on the device until `write_held`."""
-        self._held = step, metrics
-
-    def write_held(self) -> None:
-        """Fetch and write the metrics that are held, if any; waits for their step."""
-        if self._held and self._writer:
-            step, metrics = self._held
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            values |= self._progress.rates() | {"minutes": self._progress.minutes()}
-            say(self._progress.format(step, values))
+        if not self._writer or not (write or self._progress.line_is_due()):
+            return
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        values |= self._progress.rates() | {"minutes": self._progress.minutes()}
+        say(self._progress.format(step, values))
+        if write:
             self._writer.scalars(step, {f"train/{name}": v for name, v in values.items()})
-        self._held = None
+            self._progress.reset_rates()
 
     def write_evaluation(self, step: int, scores: dict[str, float], figure: Image.Image) -> None:
         """Write metrics and figure of an evaluation, whose time is left out of the speed."""
@@ -62,7 +86,8 @@ class RunLog:
             self._writer.scalars(step, {f"eval/{name}": value for name, value in scores.items()})
             figures.save_png(self._workdir / "figures" / f"step_{step:08d}.png", figure)
             self._writer.images(step, {"eval/reconstruction": np.asarray(figure)})
-        say("  ".join([f"step {step:,} held-out", *(f"{k} {v:.4g}" for k, v in scores.items())]))
+        line = "  ".join([f"step {step:,} held-out", *(f"{k} {v:.4g}" for k, v in scores.items())])
+        say(textwrap.fill(line, _CONSOLE_WIDTH, subsequent_indent="  "))
         self._progress.skip()
 
     def close(self) -> None:
@@ -128,9 +153,9 @@ class Progress:
 
     def __init__(self, num_steps: int, batch_size: int):
         self._num_steps, self._batch_size = num_steps, batch_size
-        self._compiling, self._minutes_before = True, 0.0
+        self._compiling, self._minutes_before = False, 0.0
         self._steps, self._seconds, self._wait = 0, 0.0, 0.0
-        self._total_wait = 0.0
+        self._total_wait, self._line_time = 0.0, -float("inf")
         self._start = self._now = time.monotonic()
 
     def resume(self, series: dict[str, Series], step: int) -> None:
@@ -142,6 +167,10 @@ class Progress:
         """Return the time spent on the run so far, compilation and evaluation included."""
         return self._minutes_before + (time.monotonic() - self._start) / 60
 
+    def compiling(self) -> None:
+        """Leave the next step out of the speed, since it is compiled first."""
+        self._compiling = True
+
     def skip(self) -> None:
         """Leave the time since the last call out of the speed (evaluation)."""
         self._now = time.monotonic()
@@ -150,38 +179,61 @@ class Progress:
         """Count one step; all steps so far have waited `total_wait` seconds for data."""
         last, self._now = self._now, time.monotonic()
         wait, self._total_wait = total_wait - self._total_wait, total_wait
-        if self._compiling:  # The first step compiles; the others take less time.
+        if self._compiling:
             self._compiling = False
             return
         self._steps += 1
         self._seconds += self._now - last
         self._wait += wait
 
+    def line_is_due(self) -> bool:
+        """Return whether the console has had no line for a while."""
+        return time.monotonic() - self._line_time > _SECONDS_BETWEEN_LINES
+
     def rates(self) -> dict[str, float]:
-        """Return the speed since the last call; empty if no step was counted."""
+        """Return the speed since `reset_rates`; empty if no step was counted."""
         if not self._steps:
             return {}
         seconds = self._seconds / self._steps
-        rates = {
+        return {
             "images_per_second": self._batch_size / seconds,
             "ms_per_step": 1e3 * seconds,
             "data_wait_share": self._wait / self._seconds,
         }
+
+    def reset_rates(self) -> None:
+        """Start to measure the speed anew."""
         self._steps, self._seconds, self._wait = 0, 0.0, 0.0
-        return rates
 
     def format(self, step: int, values: dict[str, float]) -> str:
-        """Return the console line for the scalars of one step."""
-        parts = [
-            f"step {step:,}/{self._num_steps:,}",
-            f"loss {values['loss']:.1f}",
-            f"error/element {values['reconstruction_error_per_element']:.4f}",
-            f"kl {values['kl']:.1f}",
-            f"beta {values['beta']:.3g}",
-        ]
+        """Return the console line for the scalars of one step; those that the model does not have are left out."""
+        self._line_time = time.monotonic()
+        parts = [f"step {step:,}/{self._num_steps:,} ({step / self._num_steps:.0%})"]
+        for name, label in _CONSOLE_METRICS.items():
+            # The objective does not weigh the error unless its weight differs from 1.
+            if name in values and (name, values[name]) != ("error_weight", 1.0):
+                parts.append(f"{label} {_short(values[name])}")
         if "ms_per_step" in values:
-            seconds = round((self._num_steps - step) * values["ms_per_step"] / 1e3)
-            parts.append(f"{values['images_per_second']:.0f} images/s")
-            parts.append(f"data wait {values['data_wait_share']:.1%}")
-            parts.append(f"ETA {seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}")
+            parts.append(f"{_short(values['images_per_second'])} img/s")
+            seconds = (self._num_steps - step) * values["ms_per_step"] / 1e3
+            parts.append(f"ETA {_duration(seconds)}")
+        while len("  ".join(parts)) > _CONSOLE_WIDTH:
+            del parts[1]  # The loss first: it is the sum of those that follow.
         return "  ".join(parts)
+
+
+def _short(value: float) -> str:
+    """Return a number of any size in a few characters."""
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e7 or value == 0.0 else f"{value:.0e}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration such as 2m05s, 1h02m or 3d04h."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if hours >= 24:
+        return f"{hours // 24:.0f}d{int(hours % 24):02d}h"
+    if minutes >= 60:
+        return f"{minutes // 60:.0f}h{int(minutes % 60):02d}m"
+    return f"{seconds // 60:.0f}m{int(seconds % 60):02d}s"

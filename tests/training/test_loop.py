@@ -22,6 +22,7 @@ from ocgm import inference, run_dir
 from ocgm.errors import CheckpointError, ConfigError, InputError, UserError
 from ocgm.training import loop
 from ocgm.training.loop import NonFiniteLossError
+from ocgm.training.signals import Interrupted
 from ocgm.training.step import curriculum_options
 
 _STEPS = 40  # of the reference run; it saves every 5
@@ -103,24 +104,104 @@ def test_killed_at_any_moment(tiny_config, reference, tmp_path):
 
 @pytest.mark.compiles
 def test_stopped_by_a_signal(tiny_config, reference, tmp_path, capsys):
-    """SIGTERM, the same command again and Ctrl-C, and again to the end."""
-    step = 0
-    for name, status in (("SIGTERM", 143), ("SIGINT", 130)):
-        process = start_run(tiny_config, tmp_path)
-        read_until_step(process, step + 2)
-        process.send_signal(signal.Signals[name])
-        stopped = finish(process)
-        assert stopped.status == status, stopped.err
-        last_line = stopped.err.strip().splitlines()[-1]
-        assert last_line.startswith(f"error: {name} at step ")
-        assert "the state is saved" in last_line
-        assert "Traceback" not in stopped.err
-        before, step = step, int(last_line.split("at step ")[1].split(":")[0])
-        assert before + 2 <= step < _STEPS
-        assert saved(tmp_path / "run")["process_0-of-1.json"] == {"next_index": step}
+    """Ctrl-C, and the same command again to the end."""
+    process = start_run(tiny_config, tmp_path)
+    read_until_step(process, 2)
+    process.send_signal(signal.SIGINT)
+    stopped = finish(process)
+    assert stopped.status == 130, stopped.err
+    last_line = stopped.err.strip().splitlines()[-1]
+    step = int(last_line.removeprefix("error: SIGINT at step ").split(":")[0])
+    assert "the state is saved" in last_line
+    assert "Traceback" not in stopped.err
+    assert 2 <= step < _STEPS
+    assert saved(tmp_path / "run")["process_0-of-1.json"] == {"next_index": step}
     loop.train(tiny_config(), tmp_path / "run")
-    assert f"from step {step}" in capsys.readouterr().out
+    assert f"from step {step} of {_STEPS}" in capsys.readouterr().out
     assert_same(saved(tmp_path / "run"), reference)
+
+
+def stopping_in_step(number: int, name: str, make_train_step):
+    """Return a `make_train_step` whose step of this number receives a signal."""
+
+    def send(state):
+        signal.raise_signal(signal.Signals[name])
+
+    return poisoned(make_train_step, number, send)
+
+
+def test_a_stop_saves_and_comes_before_an_evaluation(tiny_config, tmp_path, monkeypatch, capsys):
+    """The step of the signal is the last one; its metrics are written though none were due."""
+    monkeypatch.setattr(
+        loop, "make_train_step", stopping_in_step(4, "SIGUSR1", loop.make_train_step)
+    )
+    monkeypatch.setattr(loop, "evaluate", lambda *args: pytest.fail("it evaluated"))
+    config = tiny_config(log_every_steps=0, checkpoint__every_steps=0, evaluation__every_steps=4)
+    with pytest.raises(Interrupted, match="SIGUSR1 at step 4: the state is saved") as error:
+        loop.train(config, tmp_path)
+    assert error.value.exit_status == 138
+    assert "SIGUSR1: stopping after step 4, saving; Ctrl-C ends at once" in capsys.readouterr().out
+    assert saved(tmp_path)[".step"] == 4
+    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 4}
+    assert list(metrics_of(tmp_path, "train/loss")) == [4]
+
+
+@pytest.mark.parametrize("failure", [UserError("a wrong label"), signal.SIGTERM])
+def test_no_step_is_lost_in_an_evaluation(tiny_config, tmp_path, monkeypatch, failure):
+    """Neither where it fails nor where it is stopped, which is at once."""
+
+    def evaluate(*args):
+        if isinstance(failure, UserError):
+            raise failure
+        signal.raise_signal(failure)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    config = tiny_config(checkpoint__every_steps=0, evaluation__every_steps=3)
+    with pytest.raises(UserError, match="a wrong label|SIGTERM at step 3: the state is saved"):
+        loop.train(config, tmp_path)
+    assert saved(tmp_path)[".step"] == 3
+
+
+def test_no_step_is_lost_where_data_cannot_be_read(tiny_config, tmp_path, monkeypatch):
+    read = loop.DevicePrefetcher.__next__
+
+    def fail_at_third(self):
+        if self.get_state()["next_index"] == 2:
+            raise UserError("a damaged file")
+        return read(self)
+
+    monkeypatch.setattr(loop.DevicePrefetcher, "__next__", fail_at_third)
+    with pytest.raises(UserError, match="a damaged file"):
+        loop.train(tiny_config(), tmp_path)
+    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 2}
+    assert saved(tmp_path)[".step"] == 2
+
+
+def test_two_steps_in_flight(tiny_config, tmp_path, monkeypatch):
+    """A step is dispatched once the one before the last has ended, however fast the loop is."""
+    dispatched, ended = [], []
+    make_train_step, block_until_ready = loop.make_train_step, jax.block_until_ready
+
+    def make(config, mesh):
+        train_step = make_train_step(config, mesh)
+
+        def step(state, batch, options):
+            assert len(dispatched) - len(ended) < 2
+            state, metrics = train_step(state, batch, options)
+            dispatched.append(metrics)
+            return state, metrics
+
+        return step
+
+    def wait(tree):
+        ended.extend(metrics for metrics in dispatched if metrics is tree)
+        return block_until_ready(tree)
+
+    monkeypatch.setattr(loop, "make_train_step", make)
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    loop.train(tiny_config(num_train_steps=4, log_every_steps=0), tmp_path)
+    assert len(dispatched) == 4 and len(ended) == 3
 
 
 def test_damaged_checkpoint(tiny_config, reference_run, reference, tmp_path, capsys):
