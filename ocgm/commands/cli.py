@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import logging as python_logging
+import math
 import pathlib
 import re
 import sys
@@ -108,5 +109,15 @@ def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def save_json(path: pathlib.Path, record: Mapping[str, object]) -> None:
-    """Write a record as an indented JSON file atomically."""
-    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+    """Write a record as an indented JSON file atomically; numbers that are NaN or infinite become null."""
+    text = json.dumps(_without_nan(record), indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def _without_nan(value: object) -> object:
+    """Return a record with None for all numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
