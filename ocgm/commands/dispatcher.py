@@ -1,12 +1,12 @@
 """The commands by name: runs the one that the command line names."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 import ocgm
 from ocgm.commands import cli
+from ocgm.errors import did_you_mean
 
 # In the order in which a user meets them; ocgm/commands has a module for each.
 COMMANDS = {
@@ -35,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(f"ocgm {ocgm.__version__}")
     elif name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`ocgm --help` lists the commands."
-        cli.fail(f"there is no command '{name}'; {hint}")
+        cli.fail(
+            f"there is no command '{name}'{did_you_mean(name, COMMANDS)}"
+            " `ocgm --help` lists the commands."
+        )
     else:
         module = importlib.import_module(f"ocgm.commands.{name}")
         cli.run(module.main, [f"ocgm {name}", *arguments], module)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice, did_you_mean
 from ocgm.models.base import Model, stream_keys
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
@@ -57,13 +57,13 @@ def build(config: ml_collections.ConfigDict) -> Model:
     fields = _fields(name)
     if unknown := sorted(settings.keys() - fields.keys()):
         raise ConfigError(
-            f"config.model has unknown field(s) {unknown}; {name} takes {sorted(fields)}."
+            f"config.model has unknown field(s) {unknown}; {name} takes"
+            f" {sorted(fields)}{did_you_mean(unknown[0], fields)}"
         )
     if missing := sorted(set(required_fields(name)) - settings.keys()):
         raise ConfigError(f"config.model lacks the field(s) {missing} that {name} requires.")
     if "dtype" in settings:
-        if settings["dtype"] not in _DTYPES:
-            raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
+        check_choice("config.model.dtype", settings["dtype"], _DTYPES)
         settings["dtype"] = jnp.dtype(settings["dtype"])
     return _MODELS[name](**settings)
 
@@ -107,7 +107,7 @@ def check_options(model: Model, options: Iterable[str]) -> None:
     if unknown := sorted(set(options) - set(known)):
         raise InputError(
             f"option(s) {', '.join(unknown)} do not exist for {name_of(model)}; it takes"
-            f" {', '.join(known)}."
+            f" {', '.join(known)}{did_you_mean(unknown[0], known)}"
         )
 
 
@@ -122,7 +122,6 @@ def abstract_variables(model: Model) -> dict[str, Any]:
 
 def _fields(name: str) -> dict[str, Any]:
     """Return the attributes of a model and their defaults, `dataclasses.MISSING` where there is none."""
-    if name not in _MODELS:
-        raise ConfigError(f"config.model.name={name!r} is not one of {NAMES}.")
+    check_choice("config.model.name", name, NAMES)
     fields = dataclasses.fields(_MODELS[name])
     return {f.name: f.default for f in fields if f.name not in ("parent", "name")}

@@ -52,7 +52,7 @@ def test_a_command_that_does_not_exist():
     done = command("evalute")
     assert (done.status, done.err) == (
         1,
-        "error: there is no command 'evalute'; did you mean evaluate?\n",
+        "error: there is no command 'evalute'; did you mean evaluate? `ocgm --help` lists the commands.\n",
     )
     done = command("--workdir=runs")
     assert done.status == 1 and "`ocgm --help` lists the commands" in done.err
