@@ -106,8 +106,10 @@ class Evaluator:
         valid = batch["valid"]
         sums = {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in per_image.items()}
         sums["count"] = jnp.sum(valid)
-        finite = jnp.all(jnp.isfinite(jnp.stack(list(per_image.values()))), axis=0)
-        sums["nan_images"] = jnp.sum(valid & ~finite)
+        failed = jnp.zeros_like(valid)
+        for values in per_image.values():
+            failed |= ~jnp.isfinite(values)
+        sums["nan_images"] = jnp.sum(valid & failed)
         first = {name: batch[name] for name in ("image", "masks") if name in batch}
         return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
 
