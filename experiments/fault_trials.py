@@ -1,0 +1,91 @@
+"""Trials of experiments/faults.py by kind, and how many of them ocgm survives."""
+
+import collections
+import contextlib
+import io
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import fault_files, fault_runs
+
+
+class Trial(NamedTuple):
+    """One fault: `run` raises an AssertionError if it is not survived."""
+
+    kind: str
+    run: Callable[[], None]
+
+
+# Kinds of runs: what is done, and how often.
+RUN_KINDS = {
+    "kill": (fault_runs.kill, 12),
+    "signal": (fault_runs.stop, 8),
+    "damage": (fault_runs.damage, 24),
+    "shared directory": (fault_runs.share_workdir, 2),
+    "two processes": (fault_runs.kill_one_process, 3),
+}
+MUTATED, HOSTILE = "mutated files", "hostile files"
+KINDS = (*RUN_KINDS, MUTATED, HOSTILE)
+NUM_MUTATED = 600
+
+
+def run_trials(bench: fault_runs.Bench, kinds: Sequence[str], seed: int) -> list[Trial]:
+    """Return the trials of runs."""
+    rng = np.random.default_rng(seed)
+    trials = []
+    for kind in kinds:
+        if kind in RUN_KINDS:
+            fault, count = RUN_KINDS[kind]
+            trials += [
+                Trial(kind, lambda f=fault, r=child: f(bench, r)) for child in rng.spawn(count)
+            ]
+    return trials
+
+
+def file_trials(folder: pathlib.Path, kinds: Sequence[str], seed: int, count: int) -> list[Trial]:
+    """Return the trials of files, `count` of them mutated ones, each in a directory of its own."""
+
+    def new_folder() -> pathlib.Path:
+        return pathlib.Path(tempfile.mkdtemp(dir=folder))
+
+    trials = []
+    if MUTATED in kinds:
+        for child in np.random.default_rng(seed).spawn(count):
+            trials.append(Trial(MUTATED, lambda r=child: fault_files.mutate(new_folder(), r)))
+    if HOSTILE in kinds:
+        for what in fault_files.HOSTILE:
+            trials.append(Trial(HOSTILE, lambda w=what: fault_files.refuse(new_folder(), w)))
+        for what in ("a pipe", "a device"):
+            trials.append(
+                Trial(HOSTILE, lambda w=what: fault_files.refuse_special(new_folder(), w))
+            )
+    return trials
+
+
+def survey(trials: Sequence[Trial]) -> dict[str, list[str]]:
+    """Run trials, and return for each kind why some were not survived; "" for those that were."""
+    outcomes: dict[str, list[str]] = collections.defaultdict(list)
+    for trial in trials:
+        # What the trials print is no part of the table.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                trial.run()
+                outcome = ""
+            except Exception as error:
+                outcome = f"{type(error).__name__}: {error}"
+        outcomes[trial.kind].append(outcome)
+        if outcome:
+            print(f"{trial.kind}: {outcome}", flush=True)
+    return outcomes
+
+
+def table(outcomes: dict[str, list[str]]) -> str:
+    """Return a table of how many trials of each kind there were, and how many were survived."""
+    lines = ["| Kind | Tried | Survived |", "|---|---|---|"]
+    for kind, found in outcomes.items():
+        lines.append(f"| {kind} | {len(found)} | {found.count('')} |")
+    return "\n".join(lines)
