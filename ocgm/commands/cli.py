@@ -6,37 +6,77 @@ import io
 import json
 import logging as python_logging
 import math
+import os
 import pathlib
 import re
+import signal
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from absl import app, flags, logging
 
-from ocgm.errors import InputError, UserError
+from ocgm.errors import InputError, UserError, did_you_mean
 from ocgm.files import write_atomically
 
+_T = TypeVar("_T")
 Main = Callable[[list[str]], None]
+
+_HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
+
+# What to do about an error of the system, by its number.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or give a directory on another disk",
+    errno.EDQUOT: "free some space, or give a directory on another disk",
+    errno.EACCES: "give one that you have permission for",
+    errno.EPERM: "give one that you have permission for",
+    errno.EROFS: "give a directory on a disk that can be written",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EISDIR: "give the name of a file",
+    errno.ENOTDIR: "a part of this path is a file; give another directory",
+    errno.EEXIST: "it is in the way; give another name",
+    errno.ENOENT: "check the name",
+    errno.ELOOP: "a link in this path leads to itself; give another path",
+    errno.ESTALE: "the network disk was mounted anew; run the command again",
+    errno.EIO: "the disk or its network fails; run the command again, or on another disk",
+    errno.EFBIG: "the disk or `ulimit -f` does not allow files of this size",
+    errno.EMFILE: "raise `ulimit -n`",
+}
+# Errors of JAX and Python that a user can mend, by a part of their text.
+_RUNTIME_ERRORS = {
+    "home directory": "set HOME, or give paths without ~ and set OCGM_DATA_DIR",
+    "Unable to initialize backend": "correct JAX_PLATFORMS, or install jax for this platform",
+    "Unknown backend": "correct JAX_PLATFORMS, or install jax for this platform",
+    "RESOURCE_EXHAUSTED": "the device has too little memory; lower the batch size, the number of"
+    " slots or the side of the images",
+}
 
 
 def run(
     main: Main, argv: Sequence[str] | None = None, module: types.ModuleType | None = None
 ) -> None:
-    """Run a command. A `UserError` is printed as one message on stderr, and the exit status is not zero.
+    """Run a command. An error that a user can mend is printed as one message on stderr, and the status is not zero.
 
     Args:
       main: the command, a function of the program's name and the arguments that are not flags.
       argv: the program's name and its arguments; `sys.argv` by default.
-      module: the module that defines the command's flags; with it --help prints its docstring and these flags alone.
+      module: the module that defines the command's flags; --help prints its docstring and these flags alone. By default
+        the program itself.
     """
     argv = list(sys.argv if argv is None else argv)
-    if module and {"--help", "-h"} & set(argv):
-        print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # Names of files need not be text.
+    if _HELP & set(argv):
+        module = module or sys.modules["__main__"]
+        guarded(functools.partial(_print_help, argv, module))
         return
-    app.run(functools.partial(_call, main), argv=argv, flags_parser=_parse_flags)
+    app.run(
+        functools.partial(guarded, main),
+        argv=argv,
+        flags_parser=functools.partial(guarded, _parse_flags),
+    )
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -45,45 +85,85 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def _call(main: Main, argv: list[str]) -> None:
-    if not flags.FLAGS["verbosity"].present:
-        # Orbax logs every transfer and, where a save fails, every array; so does asyncio.
-        logging.set_verbosity(logging.FATAL)
-        python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+def guarded(function: Callable[..., _T], *arguments: object) -> _T:
+    """Call a function, and end the program with one message where it raises an error that a user can mend."""
     try:
-        main(argv)
+        result = function(*arguments)
+        if sys.stdout:
+            sys.stdout.flush()  # At exit, an error here would be a traceback.
+        return result
     except UserError as error:
         fail(str(error), error.exit_status)
     except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
         fail("interrupted.", 130)
+    except BrokenPipeError:  # Of `ocgm data list | head -1`, which needs no message.
+        _abandon_output()
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            fail(f"cannot write: {error}")
-        raise
+        message = _system_error(error)
+    except RuntimeError as error:
+        remedies = [text for part, text in _RUNTIME_ERRORS.items() if part in str(error)]
+        if not remedies:
+            raise
+        message = f"{_one_line(error)}; {remedies[0]}."
+    except MemoryError as error:
+        message = (
+            f"out of memory ({_one_line(error)}); lower the batch size or the number of images."
+        )
+    _abandon_output()
+    fail(message)
+
+
+def _system_error(error: OSError) -> str:
+    """Return what failed, where, and what to do."""
+    if error.errno is None:
+        return _one_line(error)
+    where = "" if error.filename is None else os.fsdecode(error.filename)
+    if len(where) > 200:
+        where = f"{where[:120]}...{where[-60:]}"
+    remedy = _REMEDIES.get(error.errno)
+    reason = error.strerror or os.strerror(error.errno)
+    return f"{where or 'cannot write'}: {reason}{f'; {remedy}' if remedy else ''}."
+
+
+def _abandon_output() -> None:
+    """Send what is still buffered for stdout to nowhere, if it cannot be written; Python tries again at exit."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_help(argv: list[str], module: types.ModuleType) -> None:
+    print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+    if "config" in flags.FLAGS:  # See `config_flag`.
+        print(f"\n{flags.FLAGS['config'].parser.help_text(argv)}")
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(_with_config_path(argv))
-    # What config files raise, and ml_collections for fields that do not exist or have another type.
-    except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        fail(
-            re.sub(
-                r"flag --(\w+)=None: Flag --\1 must have.*?None\.", r"--\1 is required.", message
-            )
+        arguments = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        known = did_you_mean(error.flagname.partition(".")[0], flags.FLAGS)
+        fail(f"there is no flag --{error.flagname}{known}")
+    # What ml_collections raises for a value of another type, and absl.
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = re.sub(
+            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", _one_line(error)
         )
+        fail(message.removeprefix("flag "))
+    if not flags.FLAGS["verbosity"].present:
+        # Orbax logs every transfer and, where a save fails, every array; so does asyncio.
+        logging.set_verbosity(logging.FATAL)
+        python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    return arguments
 
 
-def _with_config_path(argv: list[str]) -> list[str]:
-    """Return the arguments with the file of the config that --config names."""
-    match = re.search(r"(?:^|\0)--?config[=\0]([^\0:]*)", "\0".join(argv))
-    if not match:
-        return argv
-    from ocgm import experiment  # It imports JAX; not all commands have a config.
-
-    path = str(experiment.config_path(match[1]))
-    return (match.string[: match.start(1)] + path + match.string[match.end(1) :]).split("\0")
+def _one_line(error: Exception) -> str:
+    """Return the text of an error; that of a KeyError is its argument, which `str` would quote."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split())
 
 
 def no_arguments(argv: Sequence[str]) -> None:

@@ -30,8 +30,11 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: the program's name, the command, and its arguments; `sys.argv` by default.
     """
     name, *arguments = (sys.argv if argv is None else argv)[1:] or ["--help"]
-    if name in ("--help", "-h", "help"):
-        print(_overview())
+    if name in ("--help", "-help", "-h", "help"):
+        if arguments and name == "help":
+            main(["ocgm", arguments[0], "--help"])
+        else:
+            cli.guarded(print, _overview())
     elif name == "--version":
         print(f"ocgm {ocgm.__version__}")
     elif name not in COMMANDS:
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             " `ocgm --help` lists the commands."
         )
     else:
-        module = importlib.import_module(f"ocgm.commands.{name}")
+        module = cli.guarded(importlib.import_module, f"ocgm.commands.{name}")
         cli.run(module.main, [f"ocgm {name}", *arguments], module)
 
 

@@ -8,10 +8,10 @@ The same command resumes the run from its last checkpoint. `python -m ocgm.main`
 import jax
 from absl import flags as absl_flags
 
-from ocgm.commands import cli, flags
+from ocgm.commands import cli, config_flag, flags
 from ocgm.errors import InputError
 
-_CONFIG = flags.config()
+_CONFIG = config_flag.Config()
 _WORKDIR = flags.workdir("Directory of the run; created, or resumed if it holds the same run.")
 _DISTRIBUTED = absl_flags.DEFINE_bool(
     "distributed", False, "Connect to the other processes of a TPU pod or GPU cluster first."
@@ -21,7 +21,6 @@ _PROFILE_STEPS = absl_flags.DEFINE_list(
     [],
     "FIRST,LAST: trace these steps with jax.profiler, into profile/ of the run.",
 )
-absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:
