@@ -24,7 +24,7 @@ from ocgm.errors import UserError
 from ocgm.interop import state_dicts
 from ocgm.wire_format import masked_crc32c
 
-_SECONDS = 20
+_SECONDS = 5
 _PRETRAINED = (
     pathlib.Path(inference.__file__).parent / "pretrained" / "slot_attention" / "tetrominoes"
 )

@@ -65,9 +65,9 @@ def data_dir() -> flags.FlagHolder[str]:
     )
 
 
-def num_images(default: int, text: str) -> flags.FlagHolder[int]:
-    """Define --num_images with a default and a help text of its own."""
-    return flags.DEFINE_integer("num_images", default, text, 1)
+def num_images(default: int, text: str, most: int | None = None) -> flags.FlagHolder[int]:
+    """Define --num_images with a default, a help text and a largest value of its own."""
+    return flags.DEFINE_integer("num_images", default, text, 1, most)
 
 
 def batch_size(default: int) -> flags.FlagHolder[int]:
