@@ -91,9 +91,8 @@ def change_dataset(config: ConfigDict, before: str, given: Collection[str]) -> N
     ]
     if spec == former or not fields:
         return
-    builder = importlib.import_module(
-        spec.builder
-    ).Builder  # It imports TFDS, which takes a second.
+    # It imports TFDS, which takes a second.
+    builder = importlib.import_module(spec.builder).Builder
     shared = {"variant": builder.VARIANTS, "protocol": builder.PROTOCOLS}
     is_pair = spec.stand_in == former.name or former.stand_in == spec.name
     for field in fields:
@@ -123,15 +122,15 @@ def config_path(name: str) -> pathlib.Path:
     Raises:
       ConfigError: there is no such file, or no such config.
     """
-    if name.endswith(".py"):
-        path = pathlib.Path(name).expanduser()
-        if path.is_dir():
-            raise ConfigError(f"--config={name} is a directory; give a file FILE.py.")
+    path = pathlib.Path(name).expanduser()
+    if name.endswith(".py") and not path.is_dir():
         if not path.is_file():
             raise ConfigError(f"--config={name}: there is no such file.")
         return path
     if name in config_names():
         return _shipped_folder() / f"{name}.py"
+    if name and path.is_dir():
+        raise ConfigError(f"--config={name} is a directory; give a file FILE.py.")
     near = difflib.get_close_matches(name, config_names(), n=4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"they are in {_shipped_folder()}."
     raise ConfigError(

@@ -49,6 +49,8 @@ _RUNTIME_ERRORS = {
     "home directory": "set HOME, or give paths without ~ and set OCGM_DATA_DIR",
     "Unable to initialize backend": "correct JAX_PLATFORMS, or install jax for this platform",
     "Unknown backend": "correct JAX_PLATFORMS, or install jax for this platform",
+    "for JAX flag": "correct this variable of the environment",
+    "for environment 'JAX": "correct this variable of the environment",
     "RESOURCE_EXHAUSTED": "the device has too little memory; lower the batch size, the number of"
     " slots or the side of the images",
 }
@@ -101,7 +103,14 @@ def guarded(function: Callable[..., _T], *arguments: object) -> _T:
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         message = _system_error(error)
-    except RuntimeError as error:
+    except AssertionError:
+        if not _jax_has_no_device():
+            raise
+        message = f"JAX does not find the platform in JAX_PLATFORMS={os.environ['JAX_PLATFORMS']};"
+        message += " correct it, or install jax for this platform."
+    except flags.Error as error:  # Of --flagfile, which ml_collections reads early.
+        message = _one_line(error)
+    except (RuntimeError, ValueError) as error:
         remedies = [text for part, text in _RUNTIME_ERRORS.items() if part in str(error)]
         if not remedies:
             raise
@@ -112,6 +121,16 @@ def guarded(function: Callable[..., _T], *arguments: object) -> _T:
         )
     _abandon_output()
     fail(message)
+
+
+def _jax_has_no_device() -> bool:
+    """Return whether JAX fails for want of a platform, which for some is an AssertionError without text."""
+    if "jax" not in sys.modules or "JAX_PLATFORMS" not in os.environ:
+        return False
+    try:
+        return not sys.modules["jax"].devices()
+    except (AssertionError, RuntimeError):
+        return True
 
 
 def _system_error(error: OSError) -> str:
@@ -145,8 +164,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     try:
         arguments = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        known = did_you_mean(error.flagname.partition(".")[0], flags.FLAGS)
-        fail(f"there is no flag --{error.flagname}{known}")
+        first, dot, _ = error.flagname.partition(".")
+        if dot and first in flags.FLAGS:
+            fail(f"--{error.flagname} needs --{first}.")
+        fail(f"there is no flag --{error.flagname}{did_you_mean(first, flags.FLAGS)}")
     # What ml_collections raises for a value of another type, and absl.
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = re.sub(

@@ -30,6 +30,7 @@ def described(*arguments: str):
         ("--config.data.name=objects_rom", "unknown dataset 'objects_rom'; known are"),
         ("--confg.batch_size=3", "there is no flag --confg.batch_size; did you mean config?"),
         ("--workdr=runs", "there is no flag --workdr"),
+        ("--flagfile=/nowhere", "Unable to open flagfile"),
     ],
 )  # fmt: skip
 def test_mistakes(flag, message):
@@ -68,3 +69,10 @@ def test_change_of_the_dataset(before, after, given, variant, protocol):
     config.data.update(variant="clevr6", protocol="slot_attention", name=after)
     change_dataset(config, before, given)
     assert (config.data.variant, config.data.protocol) == (variant, protocol)
+
+
+def test_fields_without_a_config():
+    done = command("describe", "--config.batch_size=3")
+    assert done.err == "error: --config.batch_size needs --config.\n"
+    done = command("describe", "--config.batch_size=3", "--config=genesis_v2_multi_dsprites")
+    assert done.status == 1 and "before a value for --config was specified" in done.err

@@ -127,12 +127,27 @@ def test_output_that_cannot_be_written(target):
         assert done.stderr.startswith("error: cannot write: No space left on device; free")
 
 
-def test_a_platform_that_jax_does_not_find(monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
-    done = finish(start("-m", "ocgm", "describe", "--config=genesis_v2_multi_dsprites"))
+@pytest.mark.parametrize(
+    "variable,value,message",
+    [
+        (
+            "JAX_PLATFORMS",
+            "cuda",
+            "JAX does not find the platform in JAX_PLATFORMS=cuda; correct it",
+        ),
+        (
+            "JAX_NUM_CPU_DEVICES",
+            "two",
+            'Invalid value "two" for JAX flag jax_num_cpu_devices; corr',
+        ),
+    ],
+)
+def test_an_environment_that_jax_does_not_take(variable, value, message):
+    code = f"import os; os.environ[{variable!r}] = {value!r}; import ocgm.__main__ as m; m.main()"
+    done = finish(start("-c", code, "describe", "--config=genesis_v2_multi_dsprites"))
     assert done.status == 1, done.err
     assert "Traceback" not in done.err
-    assert done.err.strip().splitlines()[-1].startswith("error: Unable to initialize backend 'tpu'")
+    assert done.err.strip().splitlines()[-1].startswith(f"error: {message}"), done.err
 
 
 # ---- config files
@@ -177,10 +192,9 @@ def test_config_file_with_an_error(tmp_path, text, message):
 
 def test_config_that_is_a_folder(tmp_path):
     (tmp_path / "folder.py").mkdir()
-    done = command("describe", f"--config={tmp_path / 'folder.py'}")
-    assert done.err == (
-        f"error: --config={tmp_path / 'folder.py'} is a directory; give a file FILE.py.\n"
-    )
+    for path in (tmp_path, tmp_path / "folder.py"):
+        done = command("describe", f"--config={path}")
+        assert done.err == f"error: --config={path} is a directory; give a file FILE.py.\n"
 
 
 # ---- help
