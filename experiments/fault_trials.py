@@ -5,6 +5,7 @@ import contextlib
 import io
 import pathlib
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -34,16 +35,16 @@ NUM_MUTATED = 600
 
 
 def run_trials(bench: fault_runs.Bench, kinds: Sequence[str], seed: int) -> list[Trial]:
-    """Return the trials of runs."""
+    """Return the trials of runs, in an order in which all kinds go on alike."""
     rng = np.random.default_rng(seed)
     trials = []
     for kind in kinds:
         if kind in RUN_KINDS:
             fault, count = RUN_KINDS[kind]
-            trials += [
-                Trial(kind, lambda f=fault, r=child: f(bench, r)) for child in rng.spawn(count)
-            ]
-    return trials
+            for i, child in enumerate(rng.spawn(count)):
+                trial = Trial(kind, lambda f=fault, r=child: f(bench, r))
+                trials.append(((i + 0.5) / count, trial))
+    return [trial for _, trial in sorted(trials, key=lambda pair: pair[0])]
 
 
 def file_trials(folder: pathlib.Path, kinds: Sequence[str], seed: int, count: int) -> list[Trial]:
@@ -66,10 +67,16 @@ def file_trials(folder: pathlib.Path, kinds: Sequence[str], seed: int, count: in
     return trials
 
 
-def survey(trials: Sequence[Trial]) -> dict[str, list[str]]:
-    """Run trials, and return for each kind why some were not survived; "" for those that were."""
+def survey(trials: Sequence[Trial], deadline: float = float("inf")) -> dict[str, list[str]]:
+    """Run trials until a time of `time.monotonic`.
+
+    Returns:
+      For each kind why trials were not survived; "" for those that were.
+    """
     outcomes: dict[str, list[str]] = collections.defaultdict(list)
     for trial in trials:
+        if time.monotonic() > deadline:
+            break
         # What the trials print is no part of the table.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:

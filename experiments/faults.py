@@ -25,6 +25,10 @@ _KINDS = flags.DEFINE_list("kinds", [], f"Some of {', '.join(KINDS)}; all by def
 _SEED = flags.DEFINE_integer("seed", None, "Seed of all choices; a new one by default.")
 
 
+# A trial that has begun is finished.
+_MINUTES = 13
+
+
 def main(argv: list[str]) -> None:
     cli.no_arguments(argv)
     kinds = _KINDS.value or KINDS
@@ -41,8 +45,10 @@ def main(argv: list[str]) -> None:
         trials = fault_trials.file_trials(folder, kinds, seed, fault_trials.NUM_MUTATED)
         if fault_trials.RUN_KINDS.keys() & set(kinds):
             trials += fault_trials.run_trials(fault_runs.Bench(folder), kinds, seed)
-        outcomes = fault_trials.survey(trials)
+        outcomes = fault_trials.survey(trials, start + _MINUTES * 60)
     print(f"\n{fault_trials.table(outcomes)}\n\n{(time.monotonic() - start) / 60:.1f} minutes")
+    if left := len(trials) - sum(map(len, outcomes.values())):
+        print(f"{left} trials were left out, since time was up.")
     if any(any(found) for found in outcomes.values()):
         sys.exit(1)
 
