@@ -21,12 +21,11 @@ from experiments.fault_trials import KINDS
 from ocgm.commands import cli
 from ocgm.errors import UserError, did_you_mean
 
-_KINDS = flags.DEFINE_list("kinds", [], f"Some of {', '.join(KINDS)}; all by default.")
-_SEED = flags.DEFINE_integer("seed", None, "Seed of all choices; a new one by default.")
-
-
 # A trial that has begun is finished.
 _MINUTES = 13
+
+_KINDS = flags.DEFINE_list("kinds", [], f"Some of {', '.join(KINDS)}; all by default.")
+_SEED = flags.DEFINE_integer("seed", None, "Seed of all choices; a new one by default.")
 
 
 def main(argv: list[str]) -> None:
