@@ -1,6 +1,5 @@
 """What all commands share: parsing flags, printing errors, and the files that they write."""
 
-import errno
 import functools
 import io
 import json
@@ -18,6 +17,7 @@ from typing import NoReturn, TypeVar
 import numpy as np
 from absl import app, flags, logging
 
+from ocgm.commands import explanations
 from ocgm.errors import InputError, UserError, did_you_mean
 from ocgm.files import write_atomically
 
@@ -25,35 +25,6 @@ _T = TypeVar("_T")
 Main = Callable[[list[str]], None]
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
-
-# What to do about an error of the system, by its number.
-_REMEDIES = {
-    errno.ENOSPC: "free some space, or give a directory on another disk",
-    errno.EDQUOT: "free some space, or give a directory on another disk",
-    errno.EACCES: "give one that you have permission for",
-    errno.EPERM: "give one that you have permission for",
-    errno.EROFS: "give a directory on a disk that can be written",
-    errno.ENAMETOOLONG: "give a shorter name",
-    errno.EISDIR: "give the name of a file",
-    errno.ENOTDIR: "a part of this path is a file; give another directory",
-    errno.EEXIST: "it is in the way; give another name",
-    errno.ENOENT: "check the name",
-    errno.ELOOP: "a link in this path leads to itself; give another path",
-    errno.ESTALE: "the network disk was mounted anew; run the command again",
-    errno.EIO: "the disk or its network fails; run the command again, or on another disk",
-    errno.EFBIG: "the disk or `ulimit -f` does not allow files of this size",
-    errno.EMFILE: "raise `ulimit -n`",
-}
-# Errors of JAX and Python that a user can mend, by a part of their text.
-_RUNTIME_ERRORS = {
-    "home directory": "set HOME, or give paths without ~ and set OCGM_DATA_DIR",
-    "Unable to initialize backend": "correct JAX_PLATFORMS, or install jax for this platform",
-    "Unknown backend": "correct JAX_PLATFORMS, or install jax for this platform",
-    "for JAX flag": "correct this variable of the environment",
-    "for environment 'JAX": "correct this variable of the environment",
-    "RESOURCE_EXHAUSTED": "the device has too little memory; lower the batch size, the number of"
-    " slots or the side of the images",
-}
 
 
 def run(
@@ -101,48 +72,12 @@ def guarded(function: Callable[..., _T], *arguments: object) -> _T:
     except BrokenPipeError:  # Of `ocgm data list | head -1`, which needs no message.
         _abandon_output()
         sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        message = _system_error(error)
-    except AssertionError:
-        if not _jax_has_no_device():
+    except Exception as error:
+        message = explanations.explain(error)
+        if message is None:
             raise
-        message = f"JAX does not find the platform in JAX_PLATFORMS={os.environ['JAX_PLATFORMS']};"
-        message += " correct it, or install jax for this platform."
-    except flags.Error as error:  # Of --flagfile, which ml_collections reads early.
-        message = _one_line(error)
-    except (RuntimeError, ValueError) as error:
-        remedies = [text for part, text in _RUNTIME_ERRORS.items() if part in str(error)]
-        if not remedies:
-            raise
-        message = f"{_one_line(error)}; {remedies[0]}."
-    except MemoryError as error:
-        message = (
-            f"out of memory ({_one_line(error)}); lower the batch size or the number of images."
-        )
-    _abandon_output()
-    fail(message)
-
-
-def _jax_has_no_device() -> bool:
-    """Return whether JAX fails for want of a platform, which for some is an AssertionError without text."""
-    if "jax" not in sys.modules or "JAX_PLATFORMS" not in os.environ:
-        return False
-    try:
-        return not sys.modules["jax"].devices()
-    except (AssertionError, RuntimeError):
-        return True
-
-
-def _system_error(error: OSError) -> str:
-    """Return what failed, where, and what to do."""
-    if error.errno is None:
-        return _one_line(error)
-    where = "" if error.filename is None else os.fsdecode(error.filename)
-    if len(where) > 200:
-        where = f"{where[:120]}...{where[-60:]}"
-    remedy = _REMEDIES.get(error.errno)
-    reason = error.strerror or os.strerror(error.errno)
-    return f"{where or 'cannot write'}: {reason}{f'; {remedy}' if remedy else ''}."
+        _abandon_output()
+        fail(message)
 
 
 def _abandon_output() -> None:
@@ -171,7 +106,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     # What ml_collections raises for a value of another type, and absl.
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = re.sub(
-            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", _one_line(error)
+            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", explanations.one_line(error)
         )
         fail(message.removeprefix("flag "))
     if not flags.FLAGS["verbosity"].present:
@@ -179,12 +114,6 @@ def _parse_flags(argv: list[str]) -> list[str]:
         logging.set_verbosity(logging.FATAL)
         python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
     return arguments
-
-
-def _one_line(error: Exception) -> str:
-    """Return the text of an error; that of a KeyError is its argument, which `str` would quote."""
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(text).split())
 
 
 def no_arguments(argv: Sequence[str]) -> None:

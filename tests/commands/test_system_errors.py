@@ -24,19 +24,28 @@ def raise_(error: BaseException):
     raise error
 
 
-_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _NAMES = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP)
-_OTHERS = (errno.ESTALE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EBUSY, errno.ETIMEDOUT)
+_OTHERS = (
+    errno.EIO,
+    errno.ESTALE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.EBUSY,
+    errno.ETIMEDOUT,
+)
 
 
 @pytest.mark.parametrize("number", [*_WRITING, *_NAMES, *_OTHERS])
 def test_error_of_the_system(capsys, number):
+    cannot_write = number in _WRITING
     status, err = outcome(capsys, raise_, OSError(number, os.strerror(number), "runs/a"))
     assert status == 1
     assert err.startswith(f"error: runs/a: {os.strerror(number)}") and err.endswith(".\n")
     assert len(err.splitlines()) == 1
     status, err = outcome(capsys, raise_, OSError(number, os.strerror(number)))
-    assert err.startswith(f"error: cannot write: {os.strerror(number)}")
+    assert err.startswith(f"error: {'cannot write: ' * cannot_write}{os.strerror(number)}")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_no_home(monkeypatch):
     done = command("describe", "--config=~/mine.py")
     assert done.status == 1
     assert done.err == (
-        "error: Could not determine home directory.; set HOME, or give paths without ~ and set"
+        "error: Could not determine home directory; set HOME, or give paths without ~ and set"
         " OCGM_DATA_DIR.\n"
     )
 
@@ -133,7 +142,7 @@ def test_output_that_cannot_be_written(target):
         (
             "JAX_PLATFORMS",
             "cuda",
-            "JAX does not find the platform in JAX_PLATFORMS=cuda; correct it",
+            "JAX does not find the platform JAX_PLATFORMS=cuda; correct JAX_PL",
         ),
         (
             "JAX_NUM_CPU_DEVICES",
