@@ -12,7 +12,7 @@ import signal
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from absl import app, flags, logging
@@ -91,8 +91,9 @@ def _abandon_output() -> None:
 
 def _print_help(argv: list[str], module: types.ModuleType) -> None:
     print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
-    if "config" in flags.FLAGS:  # See `config_flag`.
-        print(f"\n{flags.FLAGS['config'].parser.help_text(argv)}")
+    if "config" in flags.FLAGS:
+        parser: Any = flags.FLAGS["config"].parser  # Of `config_flag`.
+        print(f"\n{parser.help_text(argv)}")
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -126,7 +126,7 @@ def _check_unpacked_size(path: pathlib.Path) -> None:
         )
 
 
-def _read_npz(path: pathlib.Path) -> dict[str, Any]:
+def _read_npz(path: pathlib.Path) -> Any:
     content = np.load(path)
     if isinstance(content, np.ndarray):
         return content
@@ -172,7 +172,7 @@ def _read_torch(path: pathlib.Path) -> Any:
 @contextlib.contextmanager
 def _numpy_scalars_allowed(torch: Any) -> Iterator[None]:
     """Let `torch.load` read scalars of NumPy, such as an average loss; their types are safe."""
-    scalar = np._core.multiarray.scalar
+    scalar: Any = np.float64(0).__reduce__()[0]
     dtypes = {type(np.dtype(code)) for code in "?bhilqBHILQefdg"}
     with torch.serialization.safe_globals(
         [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
