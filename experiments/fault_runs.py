@@ -163,11 +163,14 @@ def stop(bench: Bench, rng: np.random.Generator) -> None:
     time.sleep(rng.uniform(0.3, 1.0) * bench.seconds)
     process.send_signal(number)
     status, text = end(process, _STOP_SECONDS)
-    assert status in (0, 128 + number), f"exit status {status} after {number.name}: {text[-800:]}"
+    # While Python imports libraries there is nothing to lose, and the system ends the process without a word.
+    expected = (0, 128 + number) if text else (-number,)
+    assert status in expected, f"exit status {status} after {number.name}: {text[-800:]}"
     assert "Traceback" not in text, text[-800:]
-    if status and "step" in text:
-        saved = re.search(rf"{number.name} at step ([\d,]+): the state is saved", text)
-        assert saved, f"{number.name}: {text[-800:]}"
+    saved = re.search(rf"{number.name} at step ([\d,]+): the state is saved", text)
+    told = saved or "before the first step" in text or "interrupted" in text
+    assert told or status <= 0, f"{number.name}: {text[-800:]}"
+    if saved:
         step = saved[1].replace(",", "")
         assert (workdir / "checkpoints" / step).is_dir(), f"no checkpoint of step {step}"
     bench.finish(workdir)

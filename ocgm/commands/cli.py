@@ -1,5 +1,6 @@
 """What all commands share: parsing flags, printing errors, and the files that they write."""
 
+import contextlib
 import functools
 import io
 import json
@@ -11,7 +12,7 @@ import re
 import signal
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -78,6 +79,24 @@ def guarded(function: Callable[..., _T], *arguments: object) -> _T:
             raise
         _abandon_output()
         fail(message)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the program at once; libraries that are being imported may swallow a KeyboardInterrupt."""
+
+    def quit_(number: int, frame: object) -> None:
+        print("error: interrupted.", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, quit_)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _abandon_output() -> None:

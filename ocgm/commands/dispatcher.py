@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             " `ocgm --help` lists the commands."
         )
     else:
-        module = cli.guarded(importlib.import_module, f"ocgm.commands.{name}")
+        with cli.importing():
+            module = cli.guarded(importlib.import_module, f"ocgm.commands.{name}")
         cli.run(module.main, [f"ocgm {name}", *arguments], module)
 
 

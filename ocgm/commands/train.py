@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
     # Imported once the processes are connected, since it may initialize the devices.
-    from ocgm.training.loop import train
+    with cli.importing():
+        from ocgm.training.loop import train
 
     train(_CONFIG.value, cli.folder(_WORKDIR.value), _profile_steps(_PROFILE_STEPS.value))
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -80,6 +81,20 @@ def test_a_bug_keeps_its_traceback():
 def test_interrupted_and_closed_pipe(capsys):
     assert outcome(capsys, raise_, KeyboardInterrupt()) == (130, "error: interrupted.\n")
     assert outcome(capsys, raise_, BrokenPipeError()) == (141, "")
+
+
+def test_interrupted_while_a_library_swallows_it():
+    code = (
+        "import os, signal, time; from ocgm.commands import cli\n"
+        "with cli.importing():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT); time.sleep(9)\n"
+        "    except BaseException:\n"
+        "        print('swallowed')\n"
+    )
+    done = finish(start("-c", code))
+    assert (done.status, done.out, done.err) == (130, "", "error: interrupted.\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_names_that_the_system_refuses(tmp_path):
