@@ -6,10 +6,10 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent import futures
 
 import jax
@@ -26,14 +26,6 @@ from ocgm.training.step import abstract_state
 
 _STOP_SECONDS, _END_SECONDS = 30, 180
 _CONFIG_FILE = pathlib.Path(fault_config.__file__)
-# Connects to the other processes of the run as `ocgm train --distributed` does where a cluster names them.
-_OF_SEVERAL = """
-import sys
-import jax
-from ocgm.__main__ import main
-jax.distributed.initialize("localhost:{port}", {count}, {rank})
-main(["ocgm", "train", *sys.argv[1:]])
-"""
 
 
 class Bench:
@@ -66,14 +58,15 @@ class Bench:
         self._count += 1
         return self.folder / f"run_{self._count}"
 
-    def start(self, workdir: pathlib.Path, *flags: str, program: str = "") -> subprocess.Popen:
-        """Start or resume a run, as `ocgm train` or as a Python program."""
-        command = ["-c", program] if program else ["-m", "ocgm", "train"]
+    def start(
+        self, workdir: pathlib.Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen:
+        """Start or resume a run, with some variables added to the environment."""
+        command = (sys.executable, "-m", "ocgm", "train", f"--config={_CONFIG_FILE}")
+        folders = (f"--workdir={workdir}", f"--config.data.data_dir={self._config.data.data_dir}")
         return subprocess.Popen(
-            [
-                *(sys.executable, *command, f"--config={_CONFIG_FILE}", f"--workdir={workdir}"),
-                *(f"--config.data.data_dir={self._config.data.data_dir}", *flags),
-            ],
+            [*command, *folders, *flags],
+            env=os.environ | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -230,11 +223,18 @@ def _damage(file: pathlib.Path, rng: np.random.Generator) -> str:
 def kill_one_process(bench: Bench, rng: np.random.Generator) -> None:
     """Kill or stop one of two processes of a run: the other ends, and one process resumes the run."""
     workdir = bench.new_workdir()
-    with socket.create_server(("localhost", 0)) as server:
-        port = server.getsockname()[1]
+    # What Open MPI's mpirun would set; JAX derives the port from the number of the job.
+    job = {
+        "OMPI_MCA_orte_hnp_uri": f"{rng.integers(2**20)}.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": "2",
+    }
     pair = [
-        bench.start(workdir, program=_OF_SEVERAL.format(port=port, count=2, rank=rank))
-        for rank in (0, 1)
+        bench.start(
+            workdir,
+            "--distributed",
+            environment={**job, "OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
     ]
     number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     time.sleep(rng.uniform(0.5, 1.5) * bench.seconds)
