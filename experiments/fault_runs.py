@@ -1,6 +1,5 @@
 """Faults of runs: kills, signals, damaged files, two runs in one directory, several processes."""
 
-import json
 import os
 import pathlib
 import re
@@ -105,19 +104,14 @@ class Bench:
         assert steps.tolist() == self._losses[0].tolist(), "steps are missing in metrics.jsonl"
         np.testing.assert_allclose(losses, self._losses[1], rtol=1e-7 if exact else 1e-4)
 
-    def _content(self, workdir: pathlib.Path) -> dict[str, object]:
-        """Return the bytes of the last train state, and the position in the data."""
+    def _content(self, workdir: pathlib.Path) -> dict[str, bytes]:
+        """Return the bytes of the last train state, by path."""
         abstract = abstract_state(self._config, sharding.make_mesh(self._config.mesh))
         with CheckpointStore(workdir) as checkpoints:
             step = checkpoints.steps()[-1]
             state = jax.device_get(checkpoints.restore(abstract, step=step).state)
         leaves = jax.tree_util.tree_leaves_with_path(state)
-        content: dict[str, object] = {
-            jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves
-        }
-        for file in (workdir / "checkpoints" / str(step) / "data").glob("*.json"):
-            content["position"] = json.loads(file.read_text())
-        return content
+        return {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
 
 
 def end(process: subprocess.Popen, seconds: float) -> tuple[int, str]:
