@@ -38,5 +38,5 @@ def test_what_is_not_survived_is_told(capsys):
     outcomes = fault_trials.survey(trials)
     assert outcomes == {"kill": ["AssertionError: no end within 3 s", ""]}
     assert fault_trials.table(outcomes).endswith("| kill | 2 | 1 |")
-    assert capsys.readouterr().out == "kill: AssertionError: no end within 3 s\n"
+    assert capsys.readouterr().out == "kill: AssertionError: no end within 3 s\nkill: survived\n"
     assert len(np.unique(fault_trials.KINDS)) == len(fault_trials.KINDS)
