@@ -179,12 +179,11 @@ def _wide_png() -> bytes:
 
 
 def _npz_bomb() -> bytes:
-    """Return an npz file of 1 MB that unpacks to more than 1 GiB."""
+    """Return a small npz file whose table of contents has an array of 3 GiB."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("w.npy", "w", force_zip64=True) as file:
-            for _ in range(1030):
-                file.write(bytes(2**20))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", bytes(2**20))
+        archive.getinfo("w.npy").file_size = 3 * 2**30
     return buffer.getvalue()
 
 
@@ -216,7 +215,7 @@ def _zip_outside() -> bytes:
 # What it is -> name, content and reader; none may be read, nor take long or much memory.
 HOSTILE: dict[str, tuple[str, Callable[[], bytes], Read]] = {
     "a picture of 170 million pixels": ("wide.png", _wide_png, FORMATS["picture.png"][1]),
-    "weights that unpack to 1 GiB": ("bomb.npz", _npz_bomb, state_dicts.read),
+    "weights that unpack to 3 GiB": ("bomb.npz", _npz_bomb, state_dicts.read),
     "a record of 1 TiB": ("long.gz", _endless_record, FORMATS["records.tfrecord.gz"][1]),
     "PostScript as .png": (
         "eps.png",
