@@ -88,11 +88,11 @@ class _Parser(flags.ArgumentParser):
         else:
             name = flags.FLAGS[_NAME].default_unparsed or "genesis_v2_multi_dsprites"
         lines = [f"fields of --config={name} and their values:"]
-        for field, value in experiment.load_config(name).items():
-            if isinstance(value, ConfigDict):
-                lines += [f"  --config.{field}.{name}={part}" for name, part in value.items()]
+        for field, value in experiment.load_config(name).to_dict().items():
+            if isinstance(value, dict):
+                lines += [f"  --{_NAME}.{field}.{part}={inner}" for part, inner in value.items()]
             else:
-                lines.append(f"  --config.{field}={value}")
+                lines.append(f"  --{_NAME}.{field}={value}")
         return "\n".join(lines)
 
 

@@ -239,8 +239,14 @@ def test_help_shows_the_fields_of_the_config():
     done = command("describe", "--help")
     assert done.status == 0
     assert "fields of --config=genesis_v2_multi_dsprites and their values:\n" in done.out
-    for line in ("batch_size=32", "model.num_slots=5", "data.image_size=64", "curriculum=()"):
+    for line in (
+        "batch_size=32",
+        "model.num_slots=5",
+        "evaluation.model_options={}",
+        "curriculum=()",
+    ):
         assert f"\n  --config.{line}\n" in done.out
+    assert "\n\n" not in done.out.split("their values:")[1]
     done = command("describe", "--config=slot_attention_clevr6", "--help")
     assert "\n  --config.data.variant=clevr6\n" in done.out
     done = command("describe", "--config=slot_attention_clevr7", "--help")
