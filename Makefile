@@ -8,7 +8,7 @@ QUICKSTART_DIR ?= runs/quickstart
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: quickstart test test-fast test-slow lint docs clean
+.PHONY: quickstart test test-fast test-slow faults lint docs clean
 
 quickstart: $(VENV)/installed
 	$(RUN) -m experiments.quickstart --workdir=$(QUICKSTART_DIR)
@@ -27,6 +27,10 @@ test-fast: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
+
+# Kills, signals, damages, several processes and hostile files, at most 15 minutes on two cores.
+faults: $(VENV)/installed
+	$(RUN) -m experiments.faults
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

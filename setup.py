@@ -53,7 +53,7 @@ setup(
         "hdf5": ["h5py"],  # dSprites' hdf5 file; its npz file needs nothing
         "report": ["matplotlib>=3.8"],  # curves of the HTML report
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
-        "torch": ["torch"],  # to read the authors' .pth files
+        "torch": ["torch>=2.6"],  # to read the authors' .pth files
         "safetensors": ["safetensors"],
         "docs": ["sphinx>=7", "myst-parser", "furo", "sphinx-copybutton", "sphinx-design"],
         "lint": ["mypy", "ruff"],

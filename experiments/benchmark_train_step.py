@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from experiments.model_parts import parts_of
 from ocgm import models, sharding
-from ocgm.commands import cli
+from ocgm.commands import cli, config_flag
 from ocgm.data.pipeline import train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import UserError
@@ -34,9 +34,7 @@ from ocgm.training.step import (
     make_train_step,
 )
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config: a file, or the name of a shipped one."
-)
+_CONFIG = config_flag.Config()
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps to time.", 20)
 
 

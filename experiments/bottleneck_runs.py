@@ -3,13 +3,12 @@
 import ast
 import dataclasses
 import itertools
-import json
 import pathlib
 
 from ml_collections import ConfigDict
 
-from ocgm import experiment
-from ocgm.errors import ConfigError, UserError
+from ocgm import experiment, run_dir
+from ocgm.errors import ConfigError, UserError, did_you_mean
 
 ERROR_AVERAGE = "train/reconstruction_error_average_per_element"
 
@@ -97,7 +96,10 @@ def select_runs(datasets, models, latent_dims, seeds) -> list[Run]:
     known = experiment.expand_specs(patterns)
     for dataset, model in itertools.product(datasets, models):
         if not any(spec.startswith(f"{dataset},{model},") for spec in known):
-            raise UserError(f"the paper has no {model} on {dataset}; it has {'; '.join(patterns)}.")
+            near = did_you_mean(f"{dataset},{model}", {spec.rpartition(",")[0] for spec in known})
+            raise UserError(
+                f"the paper has no {model} on {dataset}; it has {'; '.join(patterns)}{near}"
+            )
     try:
         numbers = list(map(int, latent_dims)), list(map(int, seeds))
     except ValueError as error:
@@ -117,19 +119,19 @@ def read_result(run: Run, folder: pathlib.Path, config: ConfigDict) -> Result | 
     path = folder / "metrics.jsonl"
     if not path.exists():
         return None
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    # A run that was interrupted and resumed logs some steps twice, with the same values.
-    errors = {row["step"]: row[ERROR_AVERAGE] for row in rows if ERROR_AVERAGE in row}
-    scores = {row["step"]: row for row in rows if "eval/mean_squared_error" in row}
-    last = config.num_train_steps
-    if last not in errors or last not in scores:
+    metrics = {
+        name: dict(zip(steps.tolist(), values.tolist(), strict=True))
+        for name, (steps, values) in run_dir.read_metrics(path).items()
+    }
+    errors, last = metrics.get(ERROR_AVERAGE, {}), config.num_train_steps
+    if last not in errors or last not in metrics.get("eval/mean_squared_error", {}):
         return None
     reached = [step for step, error in sorted(errors.items()) if error <= config.objective.goal]
     return Result(
         run=run,
         trained_on=config.data.name,
         steps=last,
-        iterations_to_goal=reached[0] if reached else None,
+        iterations_to_goal=int(reached[0]) if reached else None,
         final_error=errors[last],
-        ari_fg=scores[last].get("eval/ari_fg"),
+        ari_fg=metrics.get("eval/ari_fg", {}).get(last),
     )

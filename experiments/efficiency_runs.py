@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ocgm import experiment, models
-from ocgm.errors import ConfigError, UserError
+from ocgm.errors import ConfigError, UserError, did_you_mean
 from ocgm.losses import LossWeights
 from ocgm.models import abstract_variables
 from ocgm.models.base import stream_keys
@@ -87,7 +87,8 @@ def select_variants(names: Iterable[str], steps: list[int]) -> list[Variant]:
     """
     names = list(names)
     if unknown := [name for name in names if name not in _VARIANTS]:
-        raise UserError(f"--models: {', '.join(unknown)} is not one of {', '.join(MODELS)}.")
+        near = did_you_mean(unknown[0], MODELS)
+        raise UserError(f"--models: {', '.join(unknown)} is not one of {', '.join(MODELS)}{near}")
     return [variant for name in names for variant in _VARIANTS[name](steps)]
 
 

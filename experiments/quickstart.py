@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 from PIL import Image
 
-from ocgm import experiment, inference, run_dir
-from ocgm.commands import cli
+from ocgm import inference, run_dir
+from ocgm.commands import cli, config_flag
 from ocgm.data import eval_batches, registry
 from ocgm.data.storage import prepare
 from ocgm.evaluation.evaluator import evaluate, segmentation
@@ -25,11 +24,7 @@ from ocgm.plots import figures, report
 from ocgm.run_dir import read_metrics
 from ocgm.training.loop import train
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    str(experiment.config_path("quickstart")),
-    "Config: a file, or the name of a shipped one.",
-)
+_CONFIG = config_flag.Config("quickstart")
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "Directory of the run and of the report."
 )

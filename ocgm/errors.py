@@ -1,5 +1,8 @@
 """Errors that a user can fix."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake that the user can fix; commands print its message and exit with `exit_status`."""
@@ -25,3 +28,27 @@ class CheckpointError(UserError):
 
 class InputError(UserError):
     """Images of the wrong shape, type or range."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: "; did you mean NAME?", or "." if none is near."""
+    near = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else "."
+
+
+def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+    """Check that a config field has one of the values that it can have.
+
+    Args:
+      field: name of the field, for the message.
+      value: its value.
+      choices: the possible values.
+
+    Raises:
+      ConfigError: it has another one.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        near = did_you_mean(str(value), choices)
+        raise ConfigError(f"{field}={value!r} is not one of {known}{near}")

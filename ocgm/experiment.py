@@ -3,18 +3,21 @@
 A config is a ConfigDict of plain data: numbers, strings and tuples. Each file of configs/ defines `get_config()`.
 """
 
+import contextlib
 import difflib
 import importlib.util
 import inspect
 import itertools
 import pathlib
+import traceback
 import types
+from collections.abc import Collection, Iterator
 
 from ml_collections import ConfigDict
 
 from ocgm import models
 from ocgm.data import registry
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, UserError, did_you_mean
 from ocgm.training import objectives, optimizers
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -67,6 +70,41 @@ def default_config(model: str, dataset: str, **fields: object) -> ConfigDict:
     )
 
 
+def change_dataset(config: ConfigDict, before: str, given: Collection[str]) -> None:
+    """Reset the variant and the protocol of a config whose dataset was changed to the new one's defaults.
+
+    A published dataset and its synthetic stand-in share variants and protocols; those that the new one has stay.
+
+    Args:
+      config: an experiment, with the new `config.data.name`.
+      before: the dataset that it had.
+      given: fields whose values were given together with the new name, such as "data.variant"; they stay.
+
+    Raises:
+      UserError: there is no such dataset.
+    """
+    spec, former = registry.get_spec(config.data.name), registry.get_spec(before)
+    fields = [
+        field
+        for field in ("variant", "protocol")
+        if config.data[field] and f"data.{field}" not in given
+    ]
+    if spec == former or not fields:
+        return
+    # It imports TFDS, which takes a second.
+    builder = importlib.import_module(spec.builder).Builder
+    shared = {"variant": builder.VARIANTS, "protocol": builder.PROTOCOLS}
+    is_pair = spec.stand_in == former.name or former.stand_in == spec.name
+    for field in fields:
+        if not (is_pair and config.data[field] in shared[field]):
+            print(
+                f"config.data.{field}: the default of {spec.name}, since"
+                f" '{config.data[field]}' is one of {before}",
+                flush=True,
+            )
+            config.data[field] = ""
+
+
 # ---- configs by name
 
 
@@ -84,13 +122,15 @@ def config_path(name: str) -> pathlib.Path:
     Raises:
       ConfigError: there is no such file, or no such config.
     """
-    if name.endswith(".py"):
-        path = pathlib.Path(name).expanduser()
+    path = pathlib.Path(name).expanduser()
+    if name.endswith(".py") and not path.is_dir():
         if not path.is_file():
             raise ConfigError(f"--config={name}: there is no such file.")
         return path
     if name in config_names():
         return _shipped_folder() / f"{name}.py"
+    if name and path.is_dir():
+        raise ConfigError(f"--config={name} is a directory; give a file FILE.py.")
     near = difflib.get_close_matches(name, config_names(), n=4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"they are in {_shipped_folder()}."
     raise ConfigError(
@@ -106,7 +146,7 @@ def load_config(name: str) -> ConfigDict:
         "reconstruction_bottlenecks:multi_dsprites,genesis,16".
 
     Raises:
-      ConfigError: there is no such config, or it does not take this SPEC.
+      ConfigError: there is no such config, it does not take this SPEC, its file has an error, or it lacks fields.
     """
     file, colon, spec = name.partition(":")
     path = config_path(file)
@@ -115,7 +155,10 @@ def load_config(name: str) -> ConfigDict:
         raise ConfigError(f"--config={name}: {path} does not define get_config().")
     if colon and not inspect.signature(module.get_config).parameters:
         raise ConfigError(f"--config={name}: {path} holds one experiment and takes no ':{spec}'.")
-    return module.get_config(*[spec] if colon else []).lock()
+    with _errors_of(path):
+        config = module.get_config(*[spec] if colon else [])
+    _check_complete(config, path)
+    return config.lock()
 
 
 def config_specs(name: str) -> tuple[str, ...]:
@@ -135,8 +178,50 @@ def _import(path: pathlib.Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader  # always so for a .py file
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with _errors_of(path):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _errors_of(path: pathlib.Path) -> Iterator[None]:
+    """Turn any error of a config file into a `ConfigError` that names the file and the line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        if isinstance(error, SyntaxError) and error.filename == str(path):
+            lines = [error.lineno]
+        where = f", line {lines[-1]}" if lines else ""
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path}{where}: {type(error).__name__}: {text}") from error
+
+
+def _check_complete(config: object, path: pathlib.Path) -> None:
+    """Check that a config file returned an experiment.
+
+    Raises:
+      ConfigError: it returned something else, or an experiment that lacks fields.
+    """
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(f"{path}: get_config() returned {config!r}, not a ConfigDict.")
+    # The fields of these three depend on their names.
+    of_name = ("model", "objective", "optimizer")
+    complete = default_config("image_vae", "multi_dsprites")
+    missing = [name for name in complete if name not in config]
+    for name, part in complete.items():
+        if name in of_name:
+            part = {"name": part.name}
+        if isinstance(part, dict | ConfigDict) and name in config:
+            missing += [f"{name}.{field}" for field in part if field not in config[name]]
+    if missing:
+        raise ConfigError(
+            f"{path}: the config lacks {', '.join(missing)}; start from"
+            " ocgm.experiment.default_config, which has all fields."
+        )
 
 
 def _shipped_folder() -> pathlib.Path:
@@ -163,6 +248,10 @@ def split_spec(spec: str, patterns: tuple[str, ...]) -> list[str]:
     Raises:
       ConfigError: it matches none.
     """
-    if spec not in expand_specs(patterns):
-        raise ConfigError(f"--config=FILE:{spec}: SPEC must be one of {'  or  '.join(patterns)}")
+    specs = expand_specs(patterns)
+    if spec not in specs:
+        raise ConfigError(
+            f"--config=FILE:{spec}: SPEC must be one of {'  or  '.join(patterns)}"
+            f"{did_you_mean(spec, specs)}"
+        )
     return spec.split(",")

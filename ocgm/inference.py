@@ -15,7 +15,7 @@ import numpy as np
 
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
-from ocgm.errors import CheckpointError, InputError
+from ocgm.errors import CheckpointError, InputError, did_you_mean
 from ocgm.files import write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
@@ -270,10 +270,10 @@ def locate(name_or_folder: str | pathlib.Path) -> pathlib.Path:
         return _PRETRAINED / name_or_folder
     folder = pathlib.Path(name_or_folder).expanduser()
     if not folder.is_dir():
-        names = ", ".join(card.name for card in list_models())
+        names = [card.name for card in list_models()]
         raise InputError(
             f"{name_or_folder} is neither a directory nor a model that ships with ocgm; these"
-            f" ship: {names}."
+            f" ship: {', '.join(names)}{did_you_mean(str(name_or_folder), names)}"
         )
     return folder
 

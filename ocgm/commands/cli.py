@@ -1,41 +1,56 @@
 """What all commands share: parsing flags, printing errors, and the files that they write."""
 
-import errno
+import contextlib
 import functools
 import io
 import json
 import logging as python_logging
+import math
+import os
 import pathlib
 import re
+import signal
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from absl import app, flags, logging
 
-from ocgm.errors import InputError, UserError
+from ocgm.commands import explanations
+from ocgm.errors import InputError, UserError, did_you_mean
 from ocgm.files import write_atomically
 
+_T = TypeVar("_T")
 Main = Callable[[list[str]], None]
+
+_HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 
 
 def run(
     main: Main, argv: Sequence[str] | None = None, module: types.ModuleType | None = None
 ) -> None:
-    """Run a command. A `UserError` is printed as one message on stderr, and the exit status is not zero.
+    """Run a command. An error that a user can mend is printed as one message on stderr, and the status is not zero.
 
     Args:
       main: the command, a function of the program's name and the arguments that are not flags.
       argv: the program's name and its arguments; `sys.argv` by default.
-      module: the module that defines the command's flags; with it --help prints its docstring and these flags alone.
+      module: the module that defines the command's flags; --help prints its docstring and these flags alone. By default
+        the program itself.
     """
     argv = list(sys.argv if argv is None else argv)
-    if module and {"--help", "-h"} & set(argv):
-        print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # Names of files need not be text.
+    if _HELP & set(argv):
+        module = module or sys.modules["__main__"]
+        guarded(functools.partial(_print_help, argv, module))
         return
-    app.run(functools.partial(_call, main), argv=argv, flags_parser=_parse_flags)
+    app.run(
+        functools.partial(guarded, main),
+        argv=argv,
+        flags_parser=functools.partial(guarded, _parse_flags),
+    )
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -44,45 +59,81 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def _call(main: Main, argv: list[str]) -> None:
-    if not flags.FLAGS["verbosity"].present:
-        # Orbax logs every transfer and, where a save fails, every array; so does asyncio.
-        logging.set_verbosity(logging.FATAL)
-        python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+def guarded(function: Callable[..., _T], *arguments: object) -> _T:
+    """Call a function, and end the program with one message where it raises an error that a user can mend."""
     try:
-        main(argv)
+        result = function(*arguments)
+        if sys.stdout:
+            sys.stdout.flush()  # At exit, an error here would be a traceback.
+        return result
     except UserError as error:
         fail(str(error), error.exit_status)
     except KeyboardInterrupt:  # Before training began; later it is an `Interrupted`.
         fail("interrupted.", 130)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            fail(f"cannot write: {error}")
-        raise
+    except BrokenPipeError:  # Of `ocgm data list | head -1`, which needs no message.
+        _abandon_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        message = explanations.explain(error)
+        if message is None:
+            raise
+        _abandon_output()
+        fail(message)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the program at once; libraries that are being imported may swallow a KeyboardInterrupt."""
+
+    def quit_(number: int, frame: object) -> None:
+        print("error: interrupted.", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, quit_)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _abandon_output() -> None:
+    """Send what is still buffered for stdout to nowhere, if it cannot be written; Python tries again at exit."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_help(argv: list[str], module: types.ModuleType) -> None:
+    print(f"{(module.__doc__ or '').strip()}\n\nflags:{flags.FLAGS.module_help(module)}")
+    if "config" in flags.FLAGS:
+        parser: Any = flags.FLAGS["config"].parser  # Of `config_flag`.
+        print(f"\n{parser.help_text(argv)}")
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(_with_config_path(argv))
-    # What config files raise, and ml_collections for fields that do not exist or have another type.
-    except (flags.Error, UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        fail(
-            re.sub(
-                r"flag --(\w+)=None: Flag --\1 must have.*?None\.", r"--\1 is required.", message
-            )
+        arguments = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        first, dot, _ = error.flagname.partition(".")
+        if dot and first in flags.FLAGS:
+            fail(f"--{error.flagname} needs --{first}.")
+        fail(f"there is no flag --{error.flagname}{did_you_mean(first, flags.FLAGS)}")
+    # What ml_collections raises for a value of another type, and absl.
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = re.sub(
+            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", explanations.one_line(error)
         )
-
-
-def _with_config_path(argv: list[str]) -> list[str]:
-    """Return the arguments with the file of the config that --config names."""
-    match = re.search(r"(?:^|\0)--?config[=\0]([^\0:]*)", "\0".join(argv))
-    if not match:
-        return argv
-    from ocgm import experiment  # It imports JAX; not all commands have a config.
-
-    path = str(experiment.config_path(match[1]))
-    return (match.string[: match.start(1)] + path + match.string[match.end(1) :]).split("\0")
+        fail(message.removeprefix("flag "))
+    if not flags.FLAGS["verbosity"].present:
+        # Orbax logs every transfer and, where a save fails, every array; so does asyncio.
+        logging.set_verbosity(logging.FATAL)
+        python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    return arguments
 
 
 def no_arguments(argv: Sequence[str]) -> None:
@@ -108,5 +159,15 @@ def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def save_json(path: pathlib.Path, record: Mapping[str, object]) -> None:
-    """Write a record as an indented JSON file atomically."""
-    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+    """Write a record as an indented JSON file atomically; numbers that are NaN or infinite become null."""
+    text = json.dumps(_without_nan(record), indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def _without_nan(value: object) -> object:
+    """Return a record with None for all numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,17 +13,16 @@ import ml_collections
 from absl import flags as absl_flags
 
 from ocgm import models, run_dir
-from ocgm.commands import cli, flags
+from ocgm.commands import cli, config_flag, flags
 from ocgm.errors import ConfigError
 from ocgm.interop import state_dicts, torch_import
 from ocgm.training import optimizers
 from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import TrainState
 
-_CONFIG = flags.config()
+_CONFIG = config_flag.Config()
 _CHECKPOINT = absl_flags.DEFINE_string("checkpoint", None, "The authors' file.", required=True)
 _WORKDIR = flags.workdir("Directory of the run to create; it must not hold checkpoints.")
-absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from ocgm.commands import cli
 from ocgm.data import registry
-from ocgm.errors import InputError, UserError
+from ocgm.errors import InputError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from ocgm.datasets.builders.base import Record, SceneBuilder
@@ -90,7 +90,8 @@ def main(argv: list[str]) -> None:
 def _check(command: str, names: list[str]) -> None:
     """Check the words and flags of the command line before anything heavy is imported."""
     if command not in _COMMANDS:
-        raise InputError(f"unknown command '{command}'; there are {', '.join(_COMMANDS)}")
+        near = did_you_mean(command, _COMMANDS)
+        raise InputError(f"unknown command '{command}'; there are {', '.join(_COMMANDS)}{near}")
     expected = 0 if command == "list" else 1
     if len(names) != expected:
         found = f"not {len(names)} names" + (f" ({' '.join(names)})" if names else "")
@@ -233,7 +234,8 @@ def _records(builder: "SceneBuilder", name: str) -> Iterator["Record"]:
         )
     splits = list(builder.info.splits) if ready else builder.SPLITS
     if split not in splits:
-        raise UserError(f"no split '{split}' in {name}; there are {', '.join(splits)}")
+        near = did_you_mean(split, splits)
+        raise UserError(f"no split '{split}' in {name}; there are {', '.join(splits)}{near}")
     return _stored(builder, name) if ready else builder.generate(split)
 
 

@@ -6,15 +6,13 @@ Reads no data and computes nothing.
 """
 
 import jax
-from absl import flags as absl_flags
 from clu import parameter_overview
 
 from ocgm import models, run_dir
-from ocgm.commands import cli, flags
+from ocgm.commands import cli, config_flag
 from ocgm.models import abstract_variables, calls
 
-_CONFIG = flags.config()
-absl_flags.mark_flag_as_required("config")
+_CONFIG = config_flag.Config()
 
 
 def main(argv: list[str]) -> None:

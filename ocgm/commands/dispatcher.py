@@ -1,12 +1,12 @@
 """The commands by name: runs the one that the command line names."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 import ocgm
 from ocgm.commands import cli
+from ocgm.errors import did_you_mean
 
 # In the order in which a user meets them; ocgm/commands has a module for each.
 COMMANDS = {
@@ -30,16 +30,21 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: the program's name, the command, and its arguments; `sys.argv` by default.
     """
     name, *arguments = (sys.argv if argv is None else argv)[1:] or ["--help"]
-    if name in ("--help", "-h", "help"):
-        print(_overview())
+    if name in ("--help", "-help", "-h", "help"):
+        if arguments and name == "help":
+            main(["ocgm", arguments[0], "--help"])
+        else:
+            cli.guarded(print, _overview())
     elif name == "--version":
         print(f"ocgm {ocgm.__version__}")
     elif name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`ocgm --help` lists the commands."
-        cli.fail(f"there is no command '{name}'; {hint}")
+        cli.fail(
+            f"there is no command '{name}'{did_you_mean(name, COMMANDS)}"
+            " `ocgm --help` lists the commands."
+        )
     else:
-        module = importlib.import_module(f"ocgm.commands.{name}")
+        with cli.importing():
+            module = cli.guarded(importlib.import_module, f"ocgm.commands.{name}")
         cli.run(module.main, [f"ocgm {name}", *arguments], module)
 
 

@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     trained = inference.load(_WORKDIR.value, _STEP.value)
     output = cli.folder(_OUTPUT.value)
     inference.export(trained, output)
-    # The training curves are copied too, so that a report can show them.
-    metrics = (cli.folder(_WORKDIR.value) / "metrics.jsonl").read_bytes()
-    write_atomically(output / "metrics.jsonl", metrics)
+    # The training curves are copied too, so that a report can show them; an imported model has none.
+    metrics = inference.locate(_WORKDIR.value) / "metrics.jsonl"
+    if metrics.exists():
+        write_atomically(output / "metrics.jsonl", metrics.read_bytes())
     print(f"wrote step {trained.step:,} to {_OUTPUT.value}")

@@ -5,22 +5,11 @@ import pathlib
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from ocgm.commands import cli
 from ocgm.errors import InputError
 
 flags.disclaim_key_flags()  # The flags belong to the commands; --help prints those of one command.
-
-
-def config() -> flags.FlagHolder:
-    """Define --config."""
-    return config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "Config: a file FILE.py[:SPEC], or NAME[:SPEC] of a config that ships with ocgm."
-        " --config.FIELD=VALUE changes a field.",
-    )
 
 
 def workdir(text: str) -> flags.FlagHolder[str]:
@@ -76,9 +65,9 @@ def data_dir() -> flags.FlagHolder[str]:
     )
 
 
-def num_images(default: int, text: str) -> flags.FlagHolder[int]:
-    """Define --num_images with a default and a help text of its own."""
-    return flags.DEFINE_integer("num_images", default, text, 1)
+def num_images(default: int, text: str, most: int | None = None) -> flags.FlagHolder[int]:
+    """Define --num_images with a default, a help text and a largest value of its own."""
+    return flags.DEFINE_integer("num_images", default, text, 1, most)
 
 
 def batch_size(default: int) -> flags.FlagHolder[int]:
@@ -88,7 +77,9 @@ def batch_size(default: int) -> flags.FlagHolder[int]:
 
 def seed() -> flags.FlagHolder[int]:
     """Define --seed."""
-    return flags.DEFINE_integer("seed", 0, "Seed of all random draws, such as those of latents.")
+    return flags.DEFINE_integer(
+        "seed", 0, "Seed of all random draws, such as those of latents.", 0, 2**31 - 1
+    )
 
 
 def num_slots() -> flags.FlagHolder[int | None]:
@@ -125,9 +116,9 @@ class ModelOptions:
             try:
                 options[name] = ast.literal_eval(value)
             except (SyntaxError, ValueError):
-                raise InputError(
-                    f"--option={pair} is not NAME=NUMBER, NAME=True or NAME=False."
-                ) from None
+                options[name] = None
+            if not isinstance(options[name], int | float):
+                raise InputError(f"--option={pair} is not NAME=NUMBER, NAME=True or NAME=False.")
         if self._num_slots.value:
             options["num_slots"] = self._num_slots.value
         if self._dynamic_slots.value:

@@ -12,7 +12,7 @@ from ocgm.plots import figures
 
 _WORKDIR = flags.trained_model()
 _OUTPUT = flags.output("samples.png and samples.npz")
-_NUM_IMAGES = flags.num_images(8, "Number of scenes.")
+_NUM_IMAGES = flags.num_images(8, "Number of scenes, which are drawn at once.", 1_000)
 _NUM_SLOTS = flags.num_slots()
 _SEED = flags.seed()
 _STEP = flags.step()

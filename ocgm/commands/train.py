@@ -9,11 +9,11 @@ import shlex
 
 from absl import flags as absl_flags
 
-from ocgm.commands import cli, flags
+from ocgm.commands import cli, config_flag, flags
 from ocgm.errors import InputError
 from ocgm.training import cluster
 
-_CONFIG = flags.config()
+_CONFIG = config_flag.Config()
 _WORKDIR = flags.workdir("Directory of the run; created, or resumed if it holds the same run.")
 _DISTRIBUTED = absl_flags.DEFINE_bool(
     "distributed",
@@ -25,7 +25,6 @@ _PROFILE_STEPS = absl_flags.DEFINE_list(
     [],
     "FIRST,LAST: trace these steps with jax.profiler, into profile/ of the run.",
 )
-absl_flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:
@@ -33,8 +32,9 @@ def main(argv: list[str]) -> None:
     if _DISTRIBUTED.value:
         cluster.connect()
     # Imported once the processes are connected, since it may initialize the devices.
-    from ocgm.training.loop import train
-    from ocgm.training.writers import say
+    with cli.importing():
+        from ocgm.training.loop import train
+        from ocgm.training.writers import say
 
     train(_CONFIG.value, cli.folder(_WORKDIR.value), _profile_steps(_PROFILE_STEPS.value))
     say(f"done: checkpoints/, metrics.jsonl and figures/ are in {_WORKDIR.value}")

@@ -21,7 +21,7 @@ from ocgm.data.storage import damage, open_builder, prepare
 from ocgm.datasets.builders import base, resizing
 from ocgm.datasets.builders.base import SceneBuilder
 from ocgm.datasets.builders.generated import GeneratedBuilder
-from ocgm.errors import UserError
+from ocgm.errors import UserError, did_you_mean
 
 Batch = dict[str, np.ndarray]
 
@@ -211,7 +211,8 @@ class _Fields:
         splits: Iterable[str],
     ):
         if split not in splits:
-            raise UserError(f"no split '{split}' in {data_config.name}: {list(splits)}")
+            near = did_you_mean(split, splits)
+            raise UserError(f"no split '{split}' in {data_config.name}: {list(splits)}{near}")
         features = builder.info.features
         native, size = features["image"].shape[0], data_config.image_size
         if not 0 < size <= native:

@@ -5,12 +5,11 @@ has a class `Builder`, a `SceneBuilder`. Nothing else has to know it.
 """
 
 import dataclasses
-import difflib
 import os
 
 from ml_collections import ConfigDict
 
-from ocgm.errors import DatasetMissingError, UserError
+from ocgm.errors import DatasetMissingError, UserError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,9 +222,8 @@ def get_spec(name: str) -> DatasetSpec:
     """
     if name in DATASETS:
         return DATASETS[name]
-    close = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise UserError(f"unknown dataset '{name}'; known are {', '.join(DATASETS)}.{hint}")
+    near = did_you_mean(name, DATASETS)
+    raise UserError(f"unknown dataset '{name}'; known are {', '.join(DATASETS)}{near}")
 
 
 def default_config(name: str) -> ConfigDict:

@@ -66,7 +66,8 @@ class Evaluator:
 
         Returns:
           Mean of each metric over the valid images; the first images with their true masks; the model's outputs for
-          them (host arrays).
+          them (host arrays). Where a metric of an image is NaN or infinite, so is the mean, and `nan_images` is the
+          number of such images.
         """
         batch_sharding = sharding.batch_sharding(self._mesh)
         # Far from the keys of the training steps, which are folded in from 0 up.
@@ -90,8 +91,13 @@ class Evaluator:
             else:
                 totals = jax.tree.map(jnp.add, totals, sums)
         totals = jax.device_get(totals)
-        count = totals.pop("count")
-        return {name: float(total / count) for name, total in totals.items()}, first, outputs
+        count, failed = int(totals.pop("count")), int(totals.pop("nan_images"))
+        scores = {name: float(total / count) for name, total in totals.items()}
+        if failed:
+            scores["nan_images"] = failed
+            if jax.process_index() == 0:
+                print(f"warning: {failed} of {count} images have a metric that is NaN or infinite.")
+        return scores, first, outputs
 
     def _evaluate_batch(self, variables, batch, key):
         # As in the train step: whole parameters, and only the batch is split.
@@ -104,6 +110,10 @@ class Evaluator:
         valid = batch["valid"]
         sums = {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in per_image.items()}
         sums["count"] = jnp.sum(valid)
+        failed = jnp.zeros_like(valid)
+        for values in per_image.values():
+            failed |= ~jnp.isfinite(values)
+        sums["nan_images"] = jnp.sum(valid & failed)
         first = {name: batch[name] for name in ("image", "masks") if name in batch}
         return sums, *jax.tree.map(lambda x: x[: self._num_figure_images], (first, outputs))
 

@@ -74,6 +74,7 @@ def measure(
 
     Raises:
       UserError: the data cannot be read.
+      InputError: latents or masks of an image are NaN or infinite.
     """
     options = calls.static_options(model_options or {})
     count = max(num_images, dci_images)
@@ -85,18 +86,34 @@ def measure(
         outputs = calls.infer(model, variables, floats, jax.random.key(seed + i), options)
         images.append(batch["image"][batch["valid"]])
         slots.append(jax.device_get(outputs.slots)[batch["valid"]])
+        _check_finite(slots[-1])
         if {"masks", "factors"} <= batch.keys():
             batch["valid"] &= i * batch_size + np.arange(batch_size) < dci_images
             log_masks = segmentation.resize_log_masks(
                 activeness.masks_of_codes(model, variables, outputs), batch["masks"].shape[1]
             )
             codes, log_masks = jax.device_get((dci.slot_codes(outputs), log_masks))
+            _check_finite(codes, log_masks.max(axis=1))  # -inf is the mask of an empty slot.
             objects.append(dci.match_objects(batch, codes, log_masks, factors, min_pixels))
     return Measured(
         np.concatenate(images)[:num_images],
         np.concatenate(slots)[:num_images],
         jax.tree.map(lambda *parts: np.concatenate(parts), *objects) if objects else None,
     )
+
+
+def _check_finite(*arrays: np.ndarray) -> None:
+    """Check what a model infers from a batch, since no measure of NaN means anything.
+
+    Raises:
+      InputError: a number in the arrays [B, ...] is NaN or infinite.
+    """
+    failed = np.any([~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in arrays], axis=0)
+    if failed.any():
+        raise InputError(
+            f"latents or masks of {failed.sum()} of {len(failed)} images are NaN or infinite, so"
+            " there is nothing to measure; take an earlier checkpoint with --step."
+        )
 
 
 def activeness_and_figures(

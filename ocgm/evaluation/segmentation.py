@@ -2,9 +2,9 @@
 
 Every metric follows from one contingency table `[B, num_true, num_predicted]`: how many pixels
 carry true label i and predicted label j. True label 0 is the background; `_fg` metrics leave it
-out. Pixels with a negative true label are ignored by all metrics. A label that is too large for the
-table would be dropped from it, so such an image gets NaN in every metric; `check_labels` raises an
-error for it on the host.
+out. Pixels with a negative true label are ignored by all metrics. An image that cannot be scored
+gets NaN in every metric: one with a label that is too large for the table (`check_labels` raises an
+error for it on the host), and one with masks that are not numbers.
 
 Sources: Hubert and Arabie, "Comparing partitions" (1985), for ARI; Engelcke et al., "GENESIS"
 (ICLR 2020, arXiv 1907.13052), for SC and mSC. The edge cases are those of the numbers reported
@@ -18,8 +18,11 @@ import numpy as np
 
 from ocgm.errors import UserError
 
-# 65536 pixels make 2,147,450,880 pairs, just below the largest int32.
-_MAX_PIXELS = 256 * 256
+# Pairs are counted in two int32, as high * _BASE + low; they hold the pairs of up to 2^21 - 1 pixels.
+_BASE = 1024
+_MAX_PIXELS = 1024 * 1024
+# Pixels that are counted at once: their one-hot labels take [B, _CHUNK, number of labels] float32.
+_CHUNK = 2**14
 
 
 def adjusted_rand_index(
@@ -46,7 +49,7 @@ def adjusted_rand_index(
 
     Raises:
       AssertionError: wrong rank, differing shapes, or labels that are not integers.
-      ValueError: more than 256 * 256 pixels an image.
+      ValueError: more than 1024 * 1024 pixels an image.
     """
     table, in_range = _contingency_table(true_labels, predicted_labels, num_true, num_predicted)
     return jnp.where(in_range, _rand_index(table, foreground_only), jnp.nan)
@@ -92,7 +95,7 @@ def segmentation_metrics(
 
     Returns:
       Keys `ari`, `ari_fg`, `sc`, `msc`, `sc_fg`, `msc_fg`; each float32 [B], NaN where a label is
-      out of range.
+      out of range or the largest mask of a pixel is not a finite number.
 
     Raises:
       AssertionError, ValueError: as `adjusted_rand_index`.
@@ -103,11 +106,13 @@ def segmentation_metrics(
     table, in_range = _contingency_table(
         true_labels, predicted_labels, num_true_labels, log_masks.shape[1]
     )
+    # Argmax takes a NaN for the largest mask, so a model that fails would get a score.
+    scored = in_range & jnp.all(jnp.isfinite(jnp.max(log_masks, axis=1)), axis=(1, 2, 3))
     metrics = {}
     for suffix, foreground_only in (("", False), ("_fg", True)):
         metrics[f"ari{suffix}"] = _rand_index(table, foreground_only)
         metrics[f"sc{suffix}"], metrics[f"msc{suffix}"] = _covering(table, foreground_only)
-    return {name: jnp.where(in_range, value, jnp.nan) for name, value in metrics.items()}
+    return {name: jnp.where(scored, value, jnp.nan) for name, value in metrics.items()}
 
 
 def resize_log_masks(log_masks: jax.Array, size: int) -> jax.Array:
@@ -162,26 +167,51 @@ def _contingency_table(
     batch_size, height, width = true_labels.shape
     if height * width > _MAX_PIXELS:
         raise ValueError(
-            f"Images of {height}x{width} have more pixel pairs than int32 can count; the metrics"
-            f" take at most {_MAX_PIXELS} pixels an image, so resize labels and masks first."
+            f"Images of {height}x{width} are too large for the segmentation metrics, which take at"
+            f" most {_MAX_PIXELS} pixels an image; resize labels and masks first."
         )
-    true_labels = true_labels.reshape(batch_size, -1)
-    true_one_hot = jax.nn.one_hot(true_labels, num_true, dtype=jnp.float32)
-    predicted_one_hot = jax.nn.one_hot(
-        predicted_labels.reshape(batch_size, -1), num_predicted, dtype=jnp.float32
-    )
-    # A matmul is the fast way to count on every backend. It is exact also where its inputs are cut
-    # to TF32 or bfloat16, since they are 0 or 1 and the float32 sums stay below 2^24.
-    table = jnp.einsum(
-        "bnt,bnp->btp", true_one_hot, predicted_one_hot, preferred_element_type=jnp.float32
-    ).astype(jnp.int32)
-    in_range = jnp.sum(table, axis=(1, 2)) == jnp.sum(true_labels >= 0, axis=1)
+    chunk = min(height * width, _CHUNK)
+    padding = ((0, 0), (0, -height * width % chunk))
+
+    def chunks(labels: jax.Array) -> jax.Array:
+        flat = labels.reshape(batch_size, -1).astype(jnp.int32)
+        # No one-hot vector has a 1 for the label -1, so padding is not counted.
+        padded = jnp.pad(flat, padding, constant_values=-1)
+        return padded.reshape(batch_size, -1, chunk).swapaxes(0, 1)
+
+    def count(table: jax.Array, labels: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        # A matmul is the fast way to count on every backend. It is exact also where its inputs are
+        # cut to TF32 or bfloat16, since they are 0 or 1 and the float32 sums stay below 2^24.
+        counts = jnp.einsum(
+            "bnt,bnp->btp",
+            jax.nn.one_hot(labels[0], num_true, dtype=jnp.float32),
+            jax.nn.one_hot(labels[1], num_predicted, dtype=jnp.float32),
+            preferred_element_type=jnp.float32,
+        )
+        return table + counts.astype(jnp.int32), None
+
+    table = jnp.zeros((batch_size, num_true, num_predicted), jnp.int32)
+    table, _ = jax.lax.scan(count, table, (chunks(true_labels), chunks(predicted_labels)))
+    in_range = jnp.sum(table, axis=(1, 2)) == jnp.sum(true_labels >= 0, axis=(1, 2))
     return table, in_range
 
 
 def _num_pairs(counts: jax.Array) -> jax.Array:
-    """Return counts * (counts - 1) / 2, halving the even factor first so that int32 holds every step."""
-    return (counts // 2) * ((counts - 1) | 1)
+    """Return counts * (counts - 1) / 2 exactly, as int32 [2, ...]: high and low of high * _BASE + low.
+
+    The even factor is halved first, so that int32 holds every step. Sums and differences of such arrays are exact too;
+    `_to_float` carries.
+    """
+    half, odd = counts // 2, (counts - 1) | 1
+    low = half * (odd % _BASE)
+    return jnp.stack([half * (odd // _BASE) + low // _BASE, low % _BASE])
+
+
+def _to_float(pairs: jax.Array) -> jax.Array:
+    """Round numbers of pairs [2, ...], none of them negative, to float32 [...]; only 0 becomes 0."""
+    high, low = pairs
+    high, low = high + low // _BASE, low % _BASE
+    return high.astype(jnp.float32) * _BASE + low.astype(jnp.float32)
 
 
 def _rand_index(table: jax.Array, foreground_only: bool) -> jax.Array:
@@ -189,16 +219,16 @@ def _rand_index(table: jax.Array, foreground_only: bool) -> jax.Array:
 
     A 128x128 image has 1.3e8 pairs, more than float32 counts, and the textbook form
     (index - expected) / (maximum - expected) cancels in both places. So the pair counts are exact
-    int32, and float32 comes in only for ARI = 2 (together * apart - split * merged) / denominator.
+    integers, and float32 comes in only for ARI = 2 (together * apart - split * merged) / denominator.
     The denominator is a sum of non-negative terms and at least 2 (together * apart + split *
     merged), so whatever cancels above, the error stays at a few float32 roundings of 1. That needs
     no 64-bit arithmetic, which JAX has off by default.
     """
     if foreground_only:
         table = table[:, 1:]
-    together = jnp.sum(_num_pairs(table), axis=(1, 2))
-    pairs_true = jnp.sum(_num_pairs(jnp.sum(table, axis=2)), axis=1)
-    pairs_predicted = jnp.sum(_num_pairs(jnp.sum(table, axis=1)), axis=1)
+    together = jnp.sum(_num_pairs(table), axis=(2, 3))
+    pairs_true = jnp.sum(_num_pairs(jnp.sum(table, axis=2)), axis=2)
+    pairs_predicted = jnp.sum(_num_pairs(jnp.sum(table, axis=1)), axis=2)
     pairs = _num_pairs(jnp.sum(table, axis=(1, 2)))
 
     split = pairs_true - together
@@ -208,12 +238,12 @@ def _rand_index(table: jax.Array, foreground_only: bool) -> jax.Array:
     denominator = _product(pairs_true, pairs - pairs_predicted) + _product(
         pairs_predicted, pairs - pairs_true
     )
-    identical = (split == 0) & (merged == 0)
+    identical = _to_float(split + merged) == 0
     return jnp.where(identical, 1.0, numerator / jnp.where(identical, 1.0, denominator))
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a.astype(jnp.float32) * b.astype(jnp.float32)
+    return _to_float(a) * _to_float(b)
 
 
 def _covering(table: jax.Array, foreground_only: bool) -> tuple[jax.Array, jax.Array]:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ocgm.errors import CheckpointError
@@ -19,7 +20,17 @@ from ocgm.wire_format import masked_crc32c, varint
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_SIZE, _TRAILER_SIZE = 48, 5
 # By the numbers of TensorFlow's `DataType`.
-_DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?", 19: "<f2"}
+_DTYPES = {
+    1: "<f4",
+    2: "<f8",
+    3: "<i4",
+    4: "u1",
+    6: "i1",
+    9: "<i8",
+    10: "?",
+    14: jnp.bfloat16,
+    19: "<f2",
+}
 _STRING = 7
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _STEP = "global_step"

@@ -41,7 +41,7 @@ def to_variables(
 
     Raises:
       ConfigError: no names of published parameters are known for the model.
-      CheckpointError: entries are missing, left over or misshapen; the message lists all of them.
+      CheckpointError: entries are missing, left over, misshapen or not finite; the message lists all of them.
     """
     state_dict = _of_current_layout(state_dict)
     problems, imported, known = [], {}, set()
@@ -54,6 +54,8 @@ def to_variables(
         if array.shape != expected:
             problems.append(f"misshapen: {entry.torch_name} is {array.shape}, expected {expected}")
             continue
+        if not np.isfinite(array).all():
+            problems.append(f"NaN or infinite: {entry.torch_name}")
         imported[entry.key] = np.array(entry.transform(array), dtype)
     problems += [
         f"not expected: {name}"
@@ -62,7 +64,7 @@ def to_variables(
     ]
     if problems:
         raise CheckpointError(
-            f"The checkpoint does not fit the model ({len(problems)} problems):\n  "
+            f"The checkpoint does not fit the model ({len(problems)} problem(s)):\n  "
             + "\n  ".join(problems)
         )
     return flax.traverse_util.unflatten_dict(imported, sep="/")

@@ -5,14 +5,16 @@ Adding a model takes a file in this package and a line in `_MODELS`; the file's 
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice, did_you_mean
 from ocgm.models.base import Model, stream_keys
 from ocgm.models.efficient_morl import EfficientMORL
 from ocgm.models.genesis import Genesis
@@ -57,13 +59,13 @@ def build(config: ml_collections.ConfigDict) -> Model:
     fields = _fields(name)
     if unknown := sorted(settings.keys() - fields.keys()):
         raise ConfigError(
-            f"config.model has unknown field(s) {unknown}; {name} takes {sorted(fields)}."
+            f"config.model has unknown field(s) {unknown}; {name} takes"
+            f" {sorted(fields)}{did_you_mean(unknown[0], fields)}"
         )
     if missing := sorted(set(required_fields(name)) - settings.keys()):
         raise ConfigError(f"config.model lacks the field(s) {missing} that {name} requires.")
     if "dtype" in settings:
-        if settings["dtype"] not in _DTYPES:
-            raise ConfigError(f"config.model.dtype={settings['dtype']!r} is not one of {_DTYPES}.")
+        check_choice("config.model.dtype", settings["dtype"], _DTYPES)
         settings["dtype"] = jnp.dtype(settings["dtype"])
     return _MODELS[name](**settings)
 
@@ -97,18 +99,34 @@ def name_of(model: Model) -> str:
     return {kind: name for name, kind in _MODELS.items()}[type(model)]
 
 
-def check_options(model: Model, options: Iterable[str]) -> None:
+def check_options(model: Model, options: Iterable[str] | Mapping[str, Any]) -> None:
     """Check the keyword arguments of a model's call, such as `num_slots` or `dynamic_slots`.
 
+    Args:
+      model: the model.
+      options: their names, or their values by name.
+
     Raises:
-      InputError: the model has no such option.
+      InputError: the model has no such option, or a value is of another type or negative.
     """
-    known = list(inspect.signature(type(model).__call__).parameters)[2:]  # without self and images
+    parameters = inspect.signature(type(model).__call__).parameters
+    known = list(parameters)[2:]  # without self and images
     if unknown := sorted(set(options) - set(known)):
         raise InputError(
             f"option(s) {', '.join(unknown)} do not exist for {name_of(model)}; it takes"
-            f" {', '.join(known)}."
+            f" {', '.join(known)}{did_you_mean(unknown[0], known)}"
         )
+    for name, value in options.items() if isinstance(options, Mapping) else ():
+        annotation = parameters[name].annotation
+        types = typing.get_args(annotation) or (annotation,)
+        if int in types:
+            types = (*types, np.integer)
+        # Python counts True as a number.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            wanted = "True or False" if bool in types else "a whole number"
+            raise InputError(f"option {name}={value!r} of {name_of(model)} must be {wanted}.")
+        if isinstance(value, int | np.integer) and value < 0:
+            raise InputError(f"option {name}={value} of {name_of(model)} must not be negative.")
 
 
 def abstract_variables(model: Model) -> dict[str, Any]:
@@ -122,7 +140,6 @@ def abstract_variables(model: Model) -> dict[str, Any]:
 
 def _fields(name: str) -> dict[str, Any]:
     """Return the attributes of a model and their defaults, `dataclasses.MISSING` where there is none."""
-    if name not in _MODELS:
-        raise ConfigError(f"config.model.name={name!r} is not one of {NAMES}.")
+    check_choice("config.model.name", name, NAMES)
     fields = dataclasses.fields(_MODELS[name])
     return {f.name: f.default for f in fields if f.name not in ("parent", "name")}

@@ -17,7 +17,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules.distributions import standard_normal, variance_sigma
 from ocgm.modules.efficient_morl_networks import (
@@ -116,10 +116,7 @@ class EfficientMORL(nn.Module):
             ("likelihood", losses.LIKELIHOODS),
             ("decoder", POSITIONED_DECODERS),
         ):
-            if getattr(self, field) not in choices:
-                raise ConfigError(
-                    f"efficient_morl: {field}={getattr(self, field)!r} is not one of {tuple(choices)}."
-                )
+            check_choice(f"efficient_morl: {field}", getattr(self, field), choices)
         for field, least in (("num_slots", 2), ("stochastic_layers", 0), ("refinement_steps", 0)):
             if getattr(self, field) < least:
                 raise ConfigError(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated
 from ocgm.modules.component_vae import ComponentVAE
@@ -60,10 +60,7 @@ class Genesis(nn.Module):
                 f"genesis: num_slots={self.num_slots}; at least 2 are needed. GENESIS with one slot is the model"
                 " one_slot_vae."
             )
-        if self.likelihood not in losses.LIKELIHOODS:
-            raise ConfigError(
-                f"genesis: likelihood={self.likelihood!r} is not one of {tuple(losses.LIKELIHOODS)}."
-            )
+        check_choice("genesis: likelihood", self.likelihood, losses.LIKELIHOODS)
         super().__post_init__()
 
     def setup(self) -> None:

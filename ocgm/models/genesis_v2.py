@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import ic_sbp
 from ocgm.modules.broadcast import coordinates
@@ -65,8 +65,7 @@ class GenesisV2(nn.Module):
             raise ConfigError(
                 f"genesis_v2: feature_dim={self.feature_dim} must be a multiple of 8 from 8 to 64."
             )
-        if self.kernel not in ic_sbp.KERNELS:
-            raise ConfigError(f"genesis_v2: kernel={self.kernel!r} is not one of {ic_sbp.KERNELS}.")
+        check_choice("genesis_v2: kernel", self.kernel, ic_sbp.KERNELS)
         if self.num_slots < 2:
             raise ConfigError(f"genesis_v2: num_slots={self.num_slots}; at least 2 are needed.")
         if self.latent_size < 0 or self.initial_kernel_sigma < 0.0:

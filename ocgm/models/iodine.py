@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice
 from ocgm.losses import LossWeights
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules.distributions import standard_normal
@@ -205,10 +205,7 @@ class IODINE(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.coordinates not in COORDINATES:
-            raise ConfigError(
-                f"iodine: coordinates={self.coordinates!r} is not one of {COORDINATES}."
-            )
+        check_choice("iodine: coordinates", self.coordinates, COORDINATES)
         for field, least in (
             ("num_slots", 2),
             ("refinement_steps", 1),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import unet
 from ocgm.modules.component_vae import ComponentVAE
@@ -56,8 +56,7 @@ class MONet(nn.Module):
             )
         if self.num_slots < 2:
             raise ConfigError(f"monet: num_slots={self.num_slots}; at least 2 are needed.")
-        if self.mask_prior not in MASK_PRIORS:
-            raise ConfigError(f"monet: mask_prior={self.mask_prior!r} is not one of {MASK_PRIORS}.")
+        check_choice("monet: mask_prior", self.mask_prior, MASK_PRIORS)
         super().__post_init__()
 
     def setup(self) -> None:

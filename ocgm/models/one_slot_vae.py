@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError
+from ocgm.errors import check_choice
 from ocgm.models.base import Latent, Outputs, Sample, check_one_slot
 from ocgm.modules import gated
 from ocgm.modules.component_vae import ComponentVAE
@@ -41,8 +41,7 @@ class OneSlotVAE(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.decoder not in DECODERS:
-            raise ConfigError(f"one_slot_vae: decoder={self.decoder!r} is not one of {DECODERS}.")
+        check_choice("one_slot_vae: decoder", self.decoder, DECODERS)
         gated.check(self.image_size, self.decoder == "deconv")
         super().__post_init__()
 

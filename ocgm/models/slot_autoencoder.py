@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError, InputError
+from ocgm.errors import ConfigError, InputError, check_choice
 from ocgm.models.base import Outputs, Sample
 from ocgm.modules.initializers import LayerInit, glorot_init, pytorch_init, small_normal_init
 from ocgm.modules.positioned_decoders import POSITIONED_DECODERS, positioned_decoder
@@ -87,10 +87,7 @@ class SlotAutoencoder(nn.Module):
     def __post_init__(self) -> None:
         name = type(self).__name__
         for field, choices in (("variant", tuple(VARIANTS)), ("decoder", POSITIONED_DECODERS)):
-            if getattr(self, field) not in choices:
-                raise ConfigError(
-                    f"{name}: {field}={getattr(self, field)!r} is not one of {choices}."
-                )
+            check_choice(f"{name}: {field}", getattr(self, field), choices)
         if self.num_slots < 2:
             raise ConfigError(f"{name}: num_slots={self.num_slots}; at least 2 are needed.")
         if len(self.encoder_features) != len(self.encoder_strides):

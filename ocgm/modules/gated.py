@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.modules.broadcast import ExpandToMap
 from ocgm.modules.layers import Conv, TransposedConv
 from ocgm.modules.norms import BatchNorm, instance_norm
@@ -47,8 +47,7 @@ def check(image_size: int, symmetric: bool, *norms: str) -> None:
             f"image_size={image_size} is not supported by {kind}; use one of {sides}."
         )
     for norm in norms:
-        if norm not in NORMS:
-            raise ConfigError(f"norm {norm!r} is not one of {NORMS}.")
+        check_choice("norm", norm, NORMS)
 
 
 def bottom_side(image_size: int) -> int:

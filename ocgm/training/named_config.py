@@ -5,7 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice, did_you_mean
 
 # The value of a field that has no default.
 REQUIRED = object()
@@ -25,12 +25,11 @@ def named_config(
     Raises:
       ConfigError: the name or a field is unknown, or a required field is missing.
     """
-    if name not in defaults:
-        raise ConfigError(f"{part}={name!r} is not one of {_listed(defaults)}.")
+    check_choice(part, name, defaults)
     if unknown := changes.keys() - defaults[name].keys():
         raise ConfigError(
             f"{part} {name!r} has no field {_listed(sorted(unknown))}; its fields are"
-            f" {_listed(defaults[name])}."
+            f" {_listed(defaults[name])}{did_you_mean(min(unknown), defaults[name])}"
         )
     fields = {**defaults[name], **changes}
     if missing := [field for field, value in fields.items() if value is REQUIRED]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.losses import LossWeights
 from ocgm.training.named_config import REQUIRED, named_config
 
@@ -250,6 +250,7 @@ def build(
     Raises:
       ConfigError: unknown name, or points of "elbo_schedule" that do not begin at step 0 and increase.
     """
+    check_choice("config.objective.name", config.name, _DEFAULTS)
     elements = 3 * image_size**2
     if config.name == "geco":
         return geco(
@@ -273,10 +274,7 @@ def build(
     if config.name == "elbo":
         warmup = ((0, 0.0),) if config.warmup_steps else ()
         return scheduled_beta(_piecewise_linear((*warmup, (config.warmup_steps, config.beta))))
-    if config.name == "elbo_schedule":
-        return scheduled_beta(_piecewise_linear(config.betas))
-    names = ", ".join(map(repr, _DEFAULTS))
-    raise ConfigError(f"config.objective.name={config.name!r} is not one of {names}.")
+    return scheduled_beta(_piecewise_linear(config.betas))  # "elbo_schedule"
 
 
 def _piecewise_linear(points: Sequence[tuple[int, float]]) -> optax.Schedule:

@@ -8,7 +8,7 @@ import ml_collections
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.training import objectives
 from ocgm.training.named_config import named_config
 
@@ -55,10 +55,7 @@ def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
     Raises:
       ConfigError: unknown decay, one without `decay_steps`, or a cosine that does not end after it begins.
     """
-    if config.decay not in ("constant", "cosine", "exponential"):
-        raise ConfigError(
-            f"config.optimizer.decay={config.decay!r} is not 'constant', 'cosine' or 'exponential'."
-        )
+    check_choice("config.optimizer.decay", config.decay, ("constant", "cosine", "exponential"))
     if config.decay != "constant" and config.decay_steps < 1:
         raise ConfigError(
             f"config.optimizer.decay={config.decay!r} needs config.optimizer.decay_steps, which is"
@@ -101,24 +98,21 @@ def build(config: ml_collections.ConfigDict) -> optax.GradientTransformationExtr
       ConfigError: unknown optimizer or objective.
     """
     settings = config.optimizer
+    check_choice("config.optimizer.name", settings.name, _DEFAULTS)
     schedule = learning_rate_schedule(settings)
     if settings.name == "adam":
         rule = optax.adam(schedule, settings.b1)
     elif settings.name == "rmsprop":
         # PyTorch's defaults.
         rule = optax.rmsprop(schedule, decay=0.99, eps=1e-8, eps_in_sqrt=False)
-    elif settings.name == "muon":
-        # One rate for both: at 0.2 Muon's updates have about the size of Adam's (Liu et al. 2025, arXiv:2502.16982);
-        # twice that learned sooner.
+    else:
+        # "muon". One rate for both: at 0.2 Muon's updates have about the size of Adam's (Liu et al. 2025,
+        # arXiv:2502.16982); twice that learned sooner.
         rule = muon(
             schedule,
             adam_b1=settings.b1,
             muon_weight_dimension_numbers=_muon_matrices,
             consistent_rms=0.4,
-        )
-    else:
-        raise ConfigError(
-            f"config.optimizer.name={settings.name!r} is not one of {', '.join(map(repr, _DEFAULTS))}."
         )
     clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
     objective = objectives.build(config.objective, config.data.image_size)

@@ -244,7 +244,7 @@ def test_convert_lists_all_problems(config_file, state_dict, tmp_path):
     save_npz(tmp_path / "weights.npz", changed)
     done = convert(config_file, tmp_path / "weights.npz", tmp_path / "run")
     assert done.status == 1
-    assert done.err.startswith("error: The checkpoint does not fit the model (4 problems):")
+    assert done.err.startswith("error: The checkpoint does not fit the model (4 problem(s)):")
     assert sorted(line.strip() for line in done.err.splitlines()[1:]) == [
         "misshapen: prior_linear.bias is (7,), expected (16,)",
         "missing: seg_head.0.weight",

@@ -226,3 +226,13 @@ def test_a_model_that_cannot_decode_latents(tiny_config, tmp_path):
     record = json.loads((tmp_path / "latents.json").read_text())
     assert record["dci"] is None
     assert record["dimensions"][3].keys() == {"dimension", "min", "max"}
+
+    # Weights of a run that diverged.
+    nan = jax.tree.map(lambda leaf: leaf + np.nan, zeros)
+    inference.export(TrainedModel(config, model, nan, 8), tmp_path)
+    done = command("latents", f"--workdir={tmp_path}", *_FEW)
+    assert done.status == 1
+    assert done.err == (
+        "error: latents or masks of 8 of 8 images are NaN or infinite, so there is nothing to"
+        " measure; take an earlier checkpoint with --step.\n"
+    )

@@ -44,18 +44,35 @@ def assert_told(done, *parts: str, prefix: str = "error: ") -> None:
             ("image_size=128, but multi_dsprites has 1 to 64",),
         ),
         ("--config.model.feature_dim=12", ("feature_dim=12 must be a multiple of 8",)),
-        ("--config.model.kernel=gauss", ("kernel='gauss' is not one of",)),
-        ("--config.model.name=genesis_v3", ("config.model.name='genesis_v3' is not one of",)),
+        (
+            "--config.model.kernel=gauss",
+            ("kernel='gauss' is not one of", "; did you mean gaussian?"),
+        ),
+        (
+            "--config.model.name=genesis_v3",
+            ("config.model.name='genesis_v3' is not one of", "did you mean genesis_v2?"),
+        ),
         (
             "--config.model.dtype=float33",
-            ("config.model.dtype='float33' is not one of ('float32', 'bfloat16')",),
+            (
+                "config.model.dtype='float33' is not one of 'float32', 'bfloat16'; did you mean float32?",
+            ),
         ),
-        ("--config.objective.name=gecko", ("config.objective.name='gecko' is not one of",)),
-        ("--config.optimizer.name=sgd", ("config.optimizer.name='sgd' is not",)),
+        (
+            "--config.objective.name=gecko",
+            ("config.objective.name='gecko' is not one of", "did you mean geco?"),
+        ),
+        (
+            "--config.optimizer.name=sgd",
+            ("config.optimizer.name='sgd' is not one of 'adam', 'rmsprop', 'muon'.",),
+        ),
         ("--config.batch_size=7", ("config.batch_size=7 is not a multiple of the 2 devices",)),
         ("--config.mesh.fsdp=4", ("fsdp=4 does not fit the 2 device(s)",)),
-        ("--config.data.name=sprites", ("unknown dataset 'sprites'; known are multi_dsprites",)),
-        ("--config.data.variant=uniqe", ("uniqe",)),
+        (
+            "--config.data.name=sprites",
+            ("unknown dataset 'sprites'; known are", "did you mean dsprites?"),
+        ),
+        ("--config.data.variant=uniqe", ("not 'uniqe'; did you mean unique?",)),
         (
             "--config.data.name=objects_room",
             ("Objects Room ('objects_room') is not at", "download", "name=objects_room_synthetic"),
@@ -80,7 +97,7 @@ def test_impossible_values(config_file, tmp_path, change, parts):
         ("--config.batch_size=abc", ("batch_size", "abc")),
         ("--config.optimizer.learning_rate=fast", ("learning_rate", "fast")),
         ("--config.batch_size=1e3", ("batch_size", "1e3")),
-        ("--confg.batch_size=8", ("Unknown command line flag 'confg.batch_size'",)),
+        ("--confg.batch_size=8", ("there is no flag --confg.batch_size; did you mean config?",)),
     ],
 )
 def test_unknown_fields_and_types(config_file, tmp_path, change, parts):

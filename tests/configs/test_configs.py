@@ -311,7 +311,8 @@ def test_commands_report_impossible_specs(name):
     assert (done.status, done.out) == (1, "")
     assert done.err == (
         "error: --config=FILE:objectsroom,laplacian: SPEC must be one of"
-        " objects_room|shapestacks,gaussian|laplacian|epanechnikov\n"
+        " objects_room|shapestacks,gaussian|laplacian|epanechnikov; did you mean"
+        " objects_room,laplacian?\n"
     )
 
 

@@ -133,7 +133,8 @@ def _shared_flags() -> dict[str, set[str]]:
 def _flags(module: pathlib.Path) -> set[str]:
     source = module.read_text()
     shared = re.findall(r"\bflags\.(\w+)\(", source)
-    return _defined(source).union(*(_shared_flags().get(name, set()) for name in shared))
+    config = {"config"} if "config_flag.Config(" in source else set()
+    return config.union(_defined(source), *(_shared_flags().get(name, set()) for name in shared))
 
 
 def test_commands_and_their_flags_exist():
@@ -157,6 +158,15 @@ def test_flags_in_text_exist(page):
     for flag in re.findall(r"`--([\w.]+)", _FENCE.sub("", page.read_text())):
         field = flag.removeprefix("config.")
         assert field in (flags if field == flag else fields), f"{_name(page)}: --{flag}"
+
+
+def test_one_page_lists_all_commands_and_their_flags():
+    page = (ROOT / "docs/commands.md").read_text()
+    for name, summary in dispatcher.COMMANDS.items():
+        assert re.search(rf"^\| `ocgm {name}` \| {re.escape(summary)} \|", page, re.M), name
+        rows = re.findall(rf"^\| `{name}\b[^`]*` \| (.*) \|$", page, re.M)
+        listed = set(re.findall(r"`--(\w+)`", " ".join(rows)))
+        assert rows and listed == _flags(ROOT / f"ocgm/commands/{name}.py"), name
 
 
 @functools.cache

@@ -101,7 +101,7 @@ def test_covering_agrees_with_loops(foreground_only: bool) -> None:
     np.testing.assert_allclose(np.stack([sc, msc], axis=1), expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("side", [128, 256])
+@pytest.mark.parametrize("side", [128, 256, 1024])
 @pytest.mark.parametrize("background", [0.3, 0.999])
 def test_ari_is_precise_on_large_images(side: int, background: float) -> None:
     # One dominating label is the hard case: nearly all pairs agree by chance.
@@ -118,10 +118,11 @@ def test_ari_is_precise_on_large_images(side: int, background: float) -> None:
     np.testing.assert_allclose(result, expected, atol=1e-6, rtol=0)
 
 
-def test_uniform_label_map_of_the_largest_size_does_not_overflow() -> None:
-    labels = np.zeros((1, 256, 256), np.int32)
+@pytest.mark.parametrize("shape", [(256, 256), (300, 500), (1024, 1024)])
+def test_uniform_label_map_of_a_large_size_does_not_overflow(shape: tuple[int, int]) -> None:
+    labels = np.zeros((1, *shape), np.int32)
     halves = labels.copy()
-    halves[:, :128] = 1
+    halves[:, : shape[0] // 2] = 1
     np.testing.assert_array_equal(adjusted_rand_index(labels, labels, 2, 2, False), [1.0])
     np.testing.assert_array_equal(adjusted_rand_index(halves, halves, 2, 2, False), [1.0])
     np.testing.assert_array_equal(adjusted_rand_index(labels, halves, 2, 2, False), [0.0])
@@ -185,7 +186,9 @@ def test_batch_equals_single_images_and_single_metrics() -> None:
     for suffix, foreground_only in (("", False), ("_fg", True)):
         arguments = (true, predicted, _NUM_TRUE, _NUM_PREDICTED, foreground_only)
         sc, msc = segmentation_covering(*arguments)
-        np.testing.assert_allclose(batch[f"ari{suffix}"], adjusted_rand_index(*arguments))
+        np.testing.assert_allclose(
+            batch[f"ari{suffix}"], adjusted_rand_index(*arguments), atol=1e-7
+        )
         np.testing.assert_allclose(batch[f"sc{suffix}"], sc)
         np.testing.assert_allclose(batch[f"msc{suffix}"], msc)
 
@@ -232,12 +235,32 @@ def test_wrong_masks() -> None:
             segmentation_metrics(np.zeros(shape, np.float32), labels, num_true_labels=2)
 
 
-def test_images_too_large_for_int32_pair_counts() -> None:
-    labels = jax.ShapeDtypeStruct((1, 256, 257), np.int32)
+def test_covering_of_the_largest_size() -> None:
+    """Half of each quarter's pixels are in the slot of its neighbour."""
+    true = np.repeat(np.arange(4), 256)[None, :, None] + np.zeros((1, 1, 1024), int)
+    predicted = np.roll(true, 128, axis=1)
+    sc, msc = segmentation_covering(true, predicted, 4, 4, foreground_only=False)
+    np.testing.assert_allclose([sc, msc], [[1 / 3], [1 / 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_masks_that_are_not_numbers_have_no_score(value: float) -> None:
+    """One pixel is enough; -inf is a mask of 0, which all slots together cannot have."""
+    true, predicted = _random_labels(3, side=20)
+    log_masks = _log_masks(predicted, _NUM_PREDICTED)
+    log_masks[1, :, 3, 4] = value
+    log_masks[2, 0] = -np.inf  # One slot is empty, which is usual.
+    result = segmentation_metrics(log_masks, true, num_true_labels=_NUM_TRUE)
+    for name, values in result.items():
+        np.testing.assert_array_equal(np.isnan(values), [False, True, False], err_msg=name)
+
+
+def test_images_that_are_too_large() -> None:
+    labels = jax.ShapeDtypeStruct((1, 1024, 1025), np.int32)
     shaped = functools.partial(
         segmentation.adjusted_rand_index, num_true=2, num_predicted=2, foreground_only=False
     )
-    with pytest.raises(ValueError, match="256x257"):
+    with pytest.raises(ValueError, match="1024x1025"):
         jax.eval_shape(shaped, labels, labels)
 
 

@@ -179,7 +179,7 @@ def test_paper_refinement_prior():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prior": "backwards"}, "prior='backwards' is not one of .'bottom_up', 'reversed'"),
+        ({"prior": "backwards"}, "prior='backwards' is not one of 'bottom_up', 'reversed'"),
         ({"likelihood": "laplace"}, "likelihood='laplace' is not one of"),
         ({"decoder": "big"}, "decoder='big' is not one of"),
         ({"stochastic_layers": -1}, "stochastic_layers=-1 must be at least 0"),

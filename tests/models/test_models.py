@@ -177,7 +177,7 @@ def test_models_without_published_parameters():
         ("one_slot_dc_vae", {"image_size": 128}, "image_size=128 .* symmetric .*32, 64"),
         ("genesis", {"image_size": 48}, "image_size=48 is not supported"),
         ("monet", {"image_size": 256}, "image_size=256 is not supported"),
-        ("genesis", {"encoder_norm": "layer"}, "norm 'layer' is not one of"),
+        ("genesis", {"encoder_norm": "layer"}, "norm='layer' is not one of"),
         ("monet", {"mask_prior": "uniform"}, "mask_prior='uniform' is not one of"),
         ("bd_vae", {"decoder": "conv"}, "decoder='conv' is not one of"),
         ("one_slot_sbd_vae", {"decoder": "conv"}, "decoder='conv' is not one of"),

@@ -229,7 +229,7 @@ def test_exponential_decay():
 def test_impossible_decays():
     config = optimizers.default_config("adam", learning_rate=4e-4)
     config.decay = "linear"
-    with pytest.raises(ConfigError, match="decay='linear' is not 'constant'"):
+    with pytest.raises(ConfigError, match="decay='linear' is not one of 'constant'"):
         optimizers.learning_rate_schedule(config)
     config.decay = "exponential"
     with pytest.raises(ConfigError, match="needs config.optimizer.decay_steps, which is 0"):

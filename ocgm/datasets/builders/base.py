@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ocgm.datasets.builders.serialization import Serializer
 from ocgm.datasets.builders.shards import write_shards
-from ocgm.errors import UserError
+from ocgm.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
 
@@ -182,7 +182,7 @@ class SceneBuilder(  # type: ignore[call-arg]  # TFDS ships no types.
             raise UserError(
                 f"{name} has "
                 + (f"the protocols {', '.join(cls.PROTOCOLS)}" if cls.PROTOCOLS else "one protocol")
-                + f", not '{data_config.protocol}'"
+                + f", not '{data_config.protocol}'{did_you_mean(data_config.protocol, cls.PROTOCOLS)}"
             )
         if data_config.sprites_path and not cls.USES_SPRITES:
             raise UserError(
@@ -211,7 +211,8 @@ class SceneBuilder(  # type: ignore[call-arg]  # TFDS ships no types.
         variant = data_config.variant or next(iter(cls.VARIANTS))
         if variant not in cls.VARIANTS:
             raise UserError(
-                f"{data_config.name} has the variants {', '.join(cls.VARIANTS)}, not '{variant}'"
+                f"{data_config.name} has the variants {', '.join(cls.VARIANTS)}, not"
+                f" '{variant}'{did_you_mean(variant, cls.VARIANTS)}"
             )
         return variant
 
