@@ -119,7 +119,6 @@ class SlotAutoencoder(nn.Module):
             features=self.decoder_features,
             grid_side=self.decoder_grid,
             layer_init=settings.decoder_init,
-            position_init=settings.layer_init,
             dtype=self.dtype,
             output_stride=self.decoder_output_stride,
             same_padding=settings.same_padding,

@@ -105,14 +105,12 @@ class BroadcastConv(_BroadcastConv):
 class PositionedConv(_BroadcastConv):
     """`_BroadcastConv` that adds a learned projection of `position_code` to the tiled latent."""
 
-    position_init: LayerInit = pytorch_init
-
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         chex.assert_rank(z, 2)
         kernel, bias = self.weights(z.shape[-1])
         code = position_code(self.grid_side, self.grid_side)
-        code = Dense(z.shape[-1], layer_init=self.position_init, name="position")(code)
+        code = Dense(z.shape[-1], layer_init=self.layer_init, name="position")(code)
         return add_bias(self.of_latent(z, kernel) + self.of_grid(code, kernel), bias)
 
 

@@ -26,8 +26,7 @@ class PositionedConvDecoder(nn.Module):
       paddings: padding of every layer.
       out_features: channels of the output.
       activation: function after every layer but the last.
-      layer_init: initialisation of the convolutions.
-      position_init: initialisation of the position's projection.
+      layer_init: initialisation of all layers, the position's projection included.
       dtype: dtype of the convolutions.
     """
 
@@ -38,7 +37,6 @@ class PositionedConvDecoder(nn.Module):
     out_features: int = 4
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     layer_init: LayerInit = pytorch_init
-    position_init: LayerInit = pytorch_init
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -52,7 +50,6 @@ class PositionedConvDecoder(nn.Module):
             kernel_size=kernel,
             padding=padding,
             layer_init=self.layer_init,
-            position_init=self.position_init,
             dtype=self.dtype,
             name="conv_0",
         )(z)
@@ -82,8 +79,7 @@ class PositionedDeconvDecoder(nn.Module):
         at full resolution.
       out_features: channels of the output.
       same_padding: pad as TensorFlow does, otherwise as PyTorch does.
-      layer_init: initialisation of the convolutions.
-      position_init: initialisation of the position's projection.
+      layer_init: initialisation of all layers, the position's projection included.
       dtype: dtype of the convolutions.
     """
 
@@ -94,14 +90,13 @@ class PositionedDeconvDecoder(nn.Module):
     out_features: int = 4
     same_padding: bool = False
     layer_init: LayerInit = pytorch_init
-    position_init: LayerInit = pytorch_init
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         """Decode latents [B, D] to maps [B, image_size, image_size, out_features]."""
         side = self.grid_side
-        position = Dense(z.shape[-1], layer_init=self.position_init, name="position")
+        position = Dense(z.shape[-1], layer_init=self.layer_init, name="position")
         x = z[:, None, None] + position(position_code(side, side))[None]
         upsamplings = (self.image_size // self.output_stride // side).bit_length() - 1
         for i in range(upsamplings + 1):
