@@ -43,7 +43,8 @@ def mixture_negative_log_likelihood(
 ) -> jax.Array:
     """Return the negative log-likelihood of a spatial Gaussian mixture, in nats per image.
 
-    Every pixel *and channel* has a mixture of its own, as in the authors' code; the papers write one for each pixel.
+    Every pixel *and channel* has a mixture of its own, as in the authors' code. Two slots can therefore share the
+    colour of one object, each correct in some channels; `pixel_mixture_negative_log_likelihood` does not allow that.
 
     Args:
       images: [B, H, W, C].
@@ -54,15 +55,41 @@ def mixture_negative_log_likelihood(
     Returns:
       [B].
     """
+    log_density = _component_log_density(images, components, log_masks, sigma)
+    log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
+    return -jnp.sum(log_likelihood, axis=(1, 2, 3))
+
+
+def pixel_mixture_negative_log_likelihood(
+    images: jax.Array,
+    components: jax.Array,
+    log_masks: jax.Array,
+    sigma: float | tuple[float, ...],
+) -> jax.Array:
+    """Return the same of a mixture for each pixel, as the papers write it (GENESIS, equation 2).
+
+    One slot explains all channels of a pixel. Arguments and result are those of `mixture_negative_log_likelihood`.
+    """
+    log_density = _component_log_density(images, components, log_masks, sigma)
+    log_density = jnp.sum(log_density, axis=-1, keepdims=True)
+    log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
+    return -jnp.sum(log_likelihood, axis=(1, 2, 3))
+
+
+def _component_log_density(
+    images: jax.Array,
+    components: jax.Array,
+    log_masks: jax.Array,
+    sigma: float | tuple[float, ...],
+) -> jax.Array:
+    """Return the log density [B, K, H, W, C] of images under each component."""
     chex.assert_rank([images, components, log_masks], [4, 5, 5])
     chex.assert_equal_shape_prefix([components, log_masks], 4)
     scale = jnp.asarray(sigma, components.dtype)
     if scale.ndim:
         chex.assert_shape(scale, (components.shape[1],))
         scale = scale[None, :, None, None, None]
-    log_density = gaussian_log_density(images[:, None], components, scale)
-    log_likelihood = jax.nn.logsumexp(log_masks + log_density, axis=1)
-    return -jnp.sum(log_likelihood, axis=(1, 2, 3))
+    return gaussian_log_density(images[:, None], components, scale)
 
 
 def gaussian_negative_log_likelihood(
@@ -77,11 +104,12 @@ def gaussian_negative_log_likelihood(
     return -jnp.sum(gaussian_log_density(images, mean, sigma), axis=(1, 2, 3))
 
 
-# Pixel likelihoods that models can choose from.
-LIKELIHOODS = {
+# Likelihoods of images that models can choose from.
+MIXTURES = {
     "mixture": mixture_negative_log_likelihood,
-    "gaussian": gaussian_negative_log_likelihood,
+    "pixel": pixel_mixture_negative_log_likelihood,
 }
+LIKELIHOODS = MIXTURES | {"gaussian": gaussian_negative_log_likelihood}
 
 
 def without_constant(error: jax.Array, images: jax.Array) -> jax.Array:

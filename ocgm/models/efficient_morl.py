@@ -79,7 +79,8 @@ class EfficientMORL(nn.Module):
       refinement_steps: I >= 0.
       prior: "bottom_up", "reversed" or "reversed++" (section 3.2); the last one also serves as the prior of the
         refined posteriors.
-      likelihood: "mixture" of Gaussians for each pixel and channel, or one "gaussian" around the mixture's mean.
+      likelihood: "mixture" of Gaussians for each pixel and channel, as in the authors' code, or for each "pixel"; or
+        one "gaussian" around the mixture's mean.
       component_sigma: standard deviation of the pixel likelihood.
       dual_gru: separate GRUs for means and scales; False is the ablation with one GRU for both.
       decoder: "iodine" (3x3 convolutions), "small" (5x5) or "deconv" (Slot Attention's).

@@ -32,7 +32,8 @@ class Genesis(nn.Module):
       symmetric: component VAE with the mask VAE's gated encoder and decoder; image_size 32 or 64.
       component_prior: learn p(z^c_k | z^m_k); otherwise N(0, I).
       encoder_norm, decoder_norm: norms of the gated layers, "batch", "instance" or "none".
-      likelihood: "mixture" of Gaussians, or one "gaussian" around the mixture's mean (EfficientMORL's comparison).
+      likelihood: "mixture" of Gaussians for each pixel and channel, as in the authors' code, or for each "pixel", as in
+        the papers; or one "gaussian" around the mixture's mean (EfficientMORL's comparison).
       component_sigma: standard deviation of the pixel likelihood.
       sample_bounded_mean: in `sample`, bound the means of p(z^m_k | z^m_<k) by tanh as training does. The authors' code
         omits the tanh in sampling; False reproduces that.

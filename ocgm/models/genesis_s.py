@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ocgm import losses
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, check_choice
 from ocgm.models.base import Latent, Outputs, Sample
 from ocgm.modules import gated
 from ocgm.modules.broadcast_decoders import SpatialBroadcastDecoder
@@ -28,6 +28,8 @@ class GenesisS(nn.Module):
       image_size: side of the images; 32, 64, 128 or 256.
       latent_size: size of z_k.
       decoder_features: width of the component decoder.
+      likelihood: "mixture" of Gaussians for each pixel and channel, as in the authors' code, or for each "pixel", as in
+        the papers.
       encoder_norm, decoder_norm, component_sigma, sample_bounded_mean, dtype: see `Genesis`.
     """
 
@@ -35,6 +37,7 @@ class GenesisS(nn.Module):
     image_size: int
     latent_size: int = 64
     decoder_features: int = 32
+    likelihood: str = "mixture"
     component_sigma: float = 0.7
     encoder_norm: str = "batch"
     decoder_norm: str = "batch"
@@ -47,6 +50,7 @@ class GenesisS(nn.Module):
                 f"genesis_s: num_slots={self.num_slots}; at least 2 are needed, since the last slot's mask is the"
                 " remainder of the others."
             )
+        check_choice("genesis_s: likelihood", self.likelihood, losses.MIXTURES)
         gated.check(self.image_size, False, self.encoder_norm, self.decoder_norm)
         super().__post_init__()
 
@@ -72,7 +76,7 @@ class GenesisS(nn.Module):
         latent = Latent(*self.mask_vae.infer(images, noise, train))
         log_masks = self.mask_vae.decode(latent.sample, train)
         components = self._components(latent.sample)
-        error = losses.mixture_negative_log_likelihood(
+        error = losses.MIXTURES[self.likelihood](
             images, components, log_masks, self.component_sigma
         )
         kl = losses.monte_carlo_kl(

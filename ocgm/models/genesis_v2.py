@@ -39,7 +39,9 @@ class GenesisV2(nn.Module):
       autoregressive_prior: learn p(z_k | z_<k); otherwise N(0, I) for every slot.
       mask_loss: add KL(attention masks || decoded masks) to the KL terms (section 3.4).
       detach_mask_loss_target: stop the gradient from the mask loss to the decoded masks.
-      component_sigma: standard deviation of the pixel likelihood.
+      likelihood: "mixture" of Gaussians for each pixel and channel, as in the authors' code, or for each "pixel", as in
+        the papers.
+      component_sigma: standard deviation of the likelihood's Gaussians.
       dtype: dtype of the convolutions, float32 or bfloat16; parameters, masks and losses are float32.
     """
 
@@ -53,6 +55,7 @@ class GenesisV2(nn.Module):
     autoregressive_prior: bool = True
     mask_loss: bool = False
     detach_mask_loss_target: bool = True
+    likelihood: str = "mixture"
     component_sigma: float = 0.7
     dtype: DTypeLike = jnp.float32
 
@@ -66,6 +69,7 @@ class GenesisV2(nn.Module):
                 f"genesis_v2: feature_dim={self.feature_dim} must be a multiple of 8 from 8 to 64."
             )
         check_choice("genesis_v2: kernel", self.kernel, ic_sbp.KERNELS)
+        check_choice("genesis_v2: likelihood", self.likelihood, losses.MIXTURES)
         if self.num_slots < 2:
             raise ConfigError(f"genesis_v2: num_slots={self.num_slots}; at least 2 are needed.")
         if self.latent_size < 0 or self.initial_kernel_sigma < 0.0:
@@ -144,7 +148,7 @@ class GenesisV2(nn.Module):
 
         # Likelihood under the decoded mixture.
         components, log_masks_decoded = self.decode(z, active)
-        error = losses.mixture_negative_log_likelihood(
+        error = losses.MIXTURES[self.likelihood](
             images, components, log_masks_decoded, self.component_sigma
         )
 

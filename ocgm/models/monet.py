@@ -30,7 +30,9 @@ class MONet(nn.Module):
       attention_features: width of the attention U-Net.
       component_latent_size: size of z_k.
       component_features: width of the component VAE.
-      background_sigma: standard deviation of the pixel likelihood of the first slot.
+      likelihood: "mixture" of Gaussians for each pixel and channel, as in the authors' code, or for each "pixel", as in
+        the papers.
+      background_sigma: standard deviation of the likelihood's Gaussians of the first slot.
       component_sigma: the same of the other slots.
       mask_prior: how the decoded mask logits become masks, "softmax" over the slots or "scope" (stick-breaking).
       monte_carlo_kl: estimate the latents' KL from the sample; otherwise in closed form, as Burgess et al. do.
@@ -42,6 +44,7 @@ class MONet(nn.Module):
     attention_features: int = 32
     component_latent_size: int = 16
     component_features: int = 32
+    likelihood: str = "mixture"
     background_sigma: float = 0.7
     component_sigma: float = 0.7
     mask_prior: str = "softmax"
@@ -57,6 +60,7 @@ class MONet(nn.Module):
         if self.num_slots < 2:
             raise ConfigError(f"monet: num_slots={self.num_slots}; at least 2 are needed.")
         check_choice("monet: mask_prior", self.mask_prior, MASK_PRIORS)
+        check_choice("monet: likelihood", self.likelihood, losses.MIXTURES)
         super().__post_init__()
 
     def setup(self) -> None:
@@ -91,9 +95,7 @@ class MONet(nn.Module):
 
         # The likelihood mixes with the attention masks; the decoded ones are the masks' prior.
         sigmas = (self.background_sigma,) + (self.component_sigma,) * (num_slots - 1)
-        error = losses.mixture_negative_log_likelihood(
-            images, components, log_masks_attention, sigmas
-        )
+        error = losses.MIXTURES[self.likelihood](images, components, log_masks_attention, sigmas)
         if self.monte_carlo_kl:
             kl_latents = losses.monte_carlo_kl(latent.sample, mean, sigma)
         else:
