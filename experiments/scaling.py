@@ -4,15 +4,13 @@ Each chip computes the gradients of its part of the batch, and all chips add the
 the bytes of these gradients, the arithmetic of a step per image, and the images per chip at which adding up takes a
 tenth of a step, for pods of several sizes. `docs/scaling.md` has the assumptions.
 
---measure=SECONDS also trains a small model on one core with one process, then on two cores with two processes, and
-prints both speeds beside the computed one.
+--measure also trains BD-VAE, whose gradients have the size of GENESIS-V2's, on one core with one process and on two
+cores with two processes, and prints both speeds. The machine has to be idle.
 """
 
 import dataclasses
-import json
 import math
 import os
-import pathlib
 import socket
 import subprocess
 import sys
@@ -25,8 +23,9 @@ import numpy as np
 from absl import flags
 from jax.sharding import AxisType
 
-from ocgm import experiment
+from ocgm import experiment, run_dir
 from ocgm.commands import cli
+from ocgm.errors import UserError
 from ocgm.training.step import abstract_state, make_train_step
 
 _CONFIGS = flags.DEFINE_list(
@@ -42,7 +41,7 @@ _CONFIGS = flags.DEFINE_list(
     ],
     "Configs, one for each row.",
 )
-_MEASURE = flags.DEFINE_integer("measure", 0, "Seconds to train for each measurement; 0 for none.")
+_MEASURE = flags.DEFINE_bool("measure", False, "Also measure one and two processes here.")
 
 _EFFICIENCY = 0.9
 _PODS = (8, 64, 256)
@@ -143,23 +142,25 @@ def print_table(steps: dict[str, Step], name: str, chip: Chip) -> None:
 # ---- two processes of this machine
 
 
-def measured_images_per_second(processes: int, seconds: int) -> float:
+def measured_images_per_second(processes: int) -> float:
     """Return the speed of `ocgm train --distributed` with one core and eight images in each process."""
     with socket.create_server(("localhost", 0)) as server:
         address = f"localhost:{server.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [
-            "--config=genesis_v2_multi_dsprites",
-            f"--workdir={folder}/run",
-            "--distributed",
-            f"--config.batch_size={8 * processes}",
-            f"--config.data.data_dir={folder}/data",
-            "--config.data.num_examples=(480, 8, 8)",
-            "--config.data.image_size=32",
-            "--config.model.feature_dim=32",
-            "--config.log_every_steps=10",
-            "--config.evaluation.num_images=8",
-            "--config.evaluation.batch_size=8",
+        fields = {
+            "batch_size": 8 * processes,
+            "num_train_steps": 100,
+            "log_every_steps": 10,
+            "data.image_size": 32,
+            "data.data_dir": f"{folder}/data",
+            "data.num_examples": "(480, 16, 16)",
+            "evaluation.num_images": 16,
+            "evaluation.batch_size": 16,
+        }
+        command = [
+            *(sys.executable, "-m", "ocgm", "train", "--distributed"),
+            *("--config=bd_vae_multi_dsprites", f"--workdir={folder}/run"),
+            *(f"--config.{field}={value}" for field, value in fields.items()),
         ]
         started = []
         for rank in range(processes):
@@ -169,23 +170,11 @@ def measured_images_per_second(processes: int, seconds: int) -> float:
                 "JAX_PROCESS_ID": str(rank),
                 "JAX_NUM_CPU_DEVICES": "1",
             }
-            command = [sys.executable, "-m", "ocgm", "train", *arguments]
-            process = subprocess.Popen(
-                ["taskset", "--cpu-list", str(rank), *command],
-                env=os.environ | variables,
-                stdout=subprocess.DEVNULL,
-            )
-            started.append(process)
-        try:
-            started[0].wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
-        lines = pathlib.Path(folder, "run", "metrics.jsonl").read_text().splitlines()
-    speeds = [json.loads(line)["train/images_per_second"] for line in lines[1:]]
+            on_a_core = ["taskset", "--cpu-list", str(rank), *command]
+            started.append(subprocess.Popen(on_a_core, env=os.environ | variables))
+        if any([process.wait() for process in started]):
+            raise UserError(f"training with {processes} process(es) failed; see above.")
+        _, speeds = run_dir.read_metrics(f"{folder}/run/metrics.jsonl")["train/images_per_second"]
     return float(np.median(speeds))
 
 
@@ -195,9 +184,11 @@ def main(argv: list[str]) -> None:
     for name, chip in CHIPS.items():
         print_table(steps, name, chip)
     if _MEASURE.value:
-        one, two = (measured_images_per_second(n, _MEASURE.value) for n in (1, 2))
-        print(f"\nmeasured on this machine, 8 images per process and core: {one:.1f} images/s with")
-        print(f"one process, {two:.1f} with two: efficiency {two / (2 * one):.2f}")
+        one, two = (measured_images_per_second(processes) for processes in (1, 2))
+        print(
+            f"\nmeasured here, 8 images in each process: {one:.1f} images/s with one process,"
+            f" {two:.1f} with two, an efficiency of {two / (2 * one):.2f}"
+        )
 
 
 if __name__ == "__main__":
