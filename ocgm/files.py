@@ -2,16 +2,28 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import pathlib
+import secrets
+import socket
 import sys
+import time
 from collections.abc import Iterator
 
 from ocgm.errors import UserError
 
+# Temporary files have names of their own, so that a long name of the file that they become does no harm.
+_TEMPORARY = ".ocgm-{}.tmp"
+# A write that is alive changes its temporary file every few seconds, so one this old is left from a process that was
+# killed. Process numbers prove nothing, since containers that share a disk have the same ones.
+_LEFTOVER_SECONDS = 24 * 3600
+
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file in one piece: neither readers nor a killed process see half of it.
+
+    Temporary files that killed processes left in the directory are removed once they are a day old.
 
     Args:
       path: the file; missing directories are created, an existing file is replaced.
@@ -22,10 +34,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
     # In the same directory, since a rename is atomic only within a file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -34,20 +47,52 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@functools.cache  # Once per process, since a directory may hold very many files.
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    oldest = time.time() - _LEFTOVER_SECONDS
+    for path in folder.glob(_TEMPORARY.format("*")):
+        with contextlib.suppress(OSError):  # Another process may remove it, too.
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
     """Hold a file lock, which the system releases even if the process is killed.
 
+    Where the file system has no locks, as on some network disks, a warning is printed instead.
+
     Args:
-      path: the lock, a file that is created. A process that waits for it prints the directory that is being written.
+      path: the lock, a file that is created and says which process holds it.
+      wait: wait for a process that holds it, and print which one, instead of raising an error.
+
+    Raises:
+      UserError: another process holds the lock, and `wait` is false.
     """
     path = pathlib.Path(path)
-    with path.open("w") as file:
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Waiting for another process that is writing {path.parent}", file=sys.stderr)
+            file.seek(0)
+            holder = file.read() or "its name is not known"
+            if not wait:
+                raise UserError(f"another process is writing {path.parent}: {holder}.") from None
+            print(
+                f"Waiting for another process that is writing {path.parent}: {holder}",
+                file=sys.stderr,
+            )
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            print(
+                f"warning: {path.parent} cannot be locked ({error.strerror}): make sure that no"
+                " other process writes it",
+                file=sys.stderr,
+            )
+        since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        file.flush()
         yield
 
 
