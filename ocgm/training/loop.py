@@ -72,11 +72,10 @@ def train(
         batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
         resources.enter_context(contextlib.closing(batches))
         check_held_out_images(config)
-        run_dir.claim_workdir(workdir, config)
+        resources.enter_context(run_dir.claim_workdir(workdir, config))
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
-
         resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume
