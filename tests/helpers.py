@@ -109,8 +109,8 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
         restored = checkpoints.restore(abstract_state(config, mesh), step=step)
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):
-        content[file.name] = json.loads(file.read_text())
+    position = workdir / "checkpoints" / str(step) / "position" / "metadata"
+    content["position"] = json.loads(position.read_text())
     return content
 
 
