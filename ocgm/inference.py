@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from ocgm.training.step import abstract_inference_state
 _PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 _EXPORT = "variables.npz"
 _CARD = "model_card.json"
+_EXPORT_AGAIN = "Export the run again with `ocgm export`."
+_MOST_LINES = 5  # of what does not fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,12 +324,55 @@ def _load_export(
     folder: pathlib.Path, config: ml_collections.ConfigDict, model: Model, step: int | None
 ) -> TrainedModel:
     path = folder / _EXPORT
+    abstract = abstract_inference_state(model, sharding.make_mesh()).variables
+    expected = flax.traverse_util.flatten_dict(abstract, sep="/")
+    most_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in expected.values())
     try:
-        with np.load(path) as arrays:
-            flat = {name: arrays[name] for name in arrays.files}
+        flat = _read_arrays(path, most_bytes)
+        exported = int(flat.pop("step"))
     except Exception as error:  # zipfile and NumPy raise several kinds for a damaged file.
-        raise CheckpointError(f"{path} cannot be read ({error}).") from error
-    exported = int(flat.pop("step"))
+        raise CheckpointError(f"{path} is damaged ({error}). {_EXPORT_AGAIN}") from error
+    if problems := _misfits(flat, expected):
+        raise CheckpointError(
+            f"{path} does not fit the model of its config.json ({len(problems)} problems):\n  "
+            + "\n  ".join([*problems[:_MOST_LINES], *["..."] * (len(problems) > _MOST_LINES)])
+            + f"\n{_EXPORT_AGAIN}"
+        )
     if step not in (None, exported):
         raise CheckpointError(f"{path} holds step {exported}, not step {step}.")
     return TrainedModel(config, model, flax.traverse_util.unflatten_dict(flat, sep="/"), exported)
+
+
+def _read_arrays(path: pathlib.Path, most_bytes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file.
+
+    Raises:
+      ValueError: it is none, or unpacks to more than about `most_bytes`.
+      Exception: of other kinds, if it is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no npz file")
+    with zipfile.ZipFile(path) as archive:  # NumPy unpacks no more than what is declared here.
+        size = sum(member.file_size for member in archive.infolist())
+    if size > most_bytes + 2**20:
+        raise ValueError(f"it holds {size:,} bytes, but the model has {most_bytes:,}")
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _misfits(
+    arrays: Mapping[str, np.ndarray], expected: Mapping[str, jax.ShapeDtypeStruct]
+) -> list[str]:
+    """Return one line for each array that is missing, unknown, of another kind, or not finite."""
+    missing = sorted(expected.keys() - arrays.keys())
+    # The models that ship were exported without the weights of the loss, which only refinement reads.
+    problems = [f"{name} is missing" for name in missing if not name.startswith("loss_weights/")]
+    for name, array in sorted(arrays.items()):
+        if name not in expected:
+            problems.append(f"{name} is unknown to the model")
+        elif (array.shape, array.dtype) != (expected[name].shape, expected[name].dtype):
+            kind = f"{expected[name].dtype} {list(expected[name].shape)}"
+            problems.append(f"{name} is {array.dtype} {list(array.shape)} instead of {kind}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{name} holds NaN or infinite values")
+    return problems
