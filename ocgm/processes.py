@@ -1,13 +1,20 @@
 """What the processes of one run agree on. With one process all of it returns at once."""
 
 import contextlib
+import os
+import sys
+import traceback
 from collections.abc import Iterator
+from typing import NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from ocgm.errors import UserError
+
+# So long a process with an error waits for others to have one, too, as all have that receive a signal.
+_PATIENCE_SECONDS = 10
 
 
 def first_text(text: str) -> str:
@@ -44,15 +51,50 @@ def together() -> Iterator[None]:
         raise UserError(text)
 
 
-# Seconds without a sign of life after which a process counts as dead. JAX's default is 100.
-_HEARTBEAT_SECONDS = 30
+@contextlib.contextmanager
+def ending_together() -> Iterator[None]:
+    """Context in which an error of this process ends it at once where there are several, unless all have one.
 
-
-def connect(*cluster: object) -> None:
-    """Connect the processes of a TPU pod or a cluster; to be called before anything else of JAX.
-
-    Args:
-      *cluster: address of the first process, number of processes and number of this process. JAX detects them on TPU
-        pods, under SLURM and under Open MPI.
+    JAX would wait at exit for the other processes, which wait for this one in a computation. Once it has ended, the
+    others notice: they lose the connection.
     """
-    jax.distributed.initialize(*cluster, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+    try:
+        yield
+    except BaseException as error:
+        if jax.process_count() > 1 and (_lost_another(error) or not _all_arrive()):
+            _end(error)
+        raise
+
+
+def _lost_another(error: BaseException) -> bool:
+    return isinstance(error, jax.errors.JaxRuntimeError)
+
+
+def _all_arrive() -> bool:
+    """Return whether all processes call this within a few seconds."""
+    from orbax.checkpoint import multihost  # It takes a second to import.
+
+    try:
+        multihost.sync_global_processes("ocgm: all have an error", timeout=_PATIENCE_SECONDS)
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _end(error: BaseException) -> NoReturn:
+    """Print an error and end this process, without waiting for others or closing anything."""
+    number = f"process {jax.process_index()} of {jax.process_count()}"
+    if _lost_another(error):
+        print(
+            f"error: {number} has to end, since a computation over all processes failed"
+            f" ({str(error).splitlines()[0][:200]}). If another process has ended, its output says"
+            " why. Start all of them again with the same command to resume from the last checkpoint.",
+            file=sys.stderr,
+        )
+    elif isinstance(error, UserError):
+        print(f"error: {number}: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(getattr(error, "exit_status", 1))

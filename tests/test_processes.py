@@ -1,7 +1,11 @@
 """What several processes agree on, with another process that is simulated."""
 
+import os
+import sys
+
 import jax
 import numpy as np
+import orbax.checkpoint.multihost
 import pytest
 from jax.experimental import multihost_utils
 
@@ -48,3 +52,46 @@ def test_an_error_of_one_process_is_raised_by_all(other):
     other("")
     with processes.together():
         pass
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Make this process one of two, of which the other does not come, and let it end with `SystemExit`."""
+
+    def nobody(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED")
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(orbax.checkpoint.multihost, "sync_global_processes", nobody)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (ConfigError("disk full"), 1, "error: process 0 of 2: disk full\n"),
+        (
+            jax.errors.JaxRuntimeError("Gloo all-reduce failed: Connection reset\nmore"),
+            1,
+            "all-reduce failed: Connection reset). If another process has ended, its output says why."
+            " Start all of them again with the same command to resume from the last checkpoint.\n",
+        ),
+        (ZeroDivisionError("a bug"), 1, "ZeroDivisionError: a bug\n"),
+    ],
+)
+def test_a_process_with_an_error_ends_though_others_do_not(alone, error, status, text, capsys):
+    with pytest.raises(SystemExit) as end, processes.ending_together():
+        raise error
+    err = capsys.readouterr().err
+    assert end.value.code == status
+    assert err.endswith(text)
+    assert isinstance(error, ZeroDivisionError) or len(err.splitlines()) == 1
+
+
+def test_an_error_of_all_processes_ends_them_as_usual(alone, monkeypatch):
+    monkeypatch.setattr(orbax.checkpoint.multihost, "sync_global_processes", lambda *a, **k: None)
+    with pytest.raises(ConfigError), processes.ending_together():
+        raise ConfigError("mistake")
+    monkeypatch.setattr(jax, "process_count", lambda: 1)
+    with pytest.raises(ZeroDivisionError), processes.ending_together():
+        raise ZeroDivisionError

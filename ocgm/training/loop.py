@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from ocgm import models, run_dir, sharding
+from ocgm import models, processes, run_dir, sharding
 from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
@@ -76,6 +76,7 @@ def train(
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+        resources.enter_context(processes.ending_together())
         resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume
