@@ -1,15 +1,20 @@
-"""Atomic writes, file locks, and errors of the disk."""
+"""Paths on disks and in buckets, atomic writes, file locks, and errors of the disk."""
 
 import contextlib
 import fcntl
 import functools
+import importlib.util
 import os
 import pathlib
+import re
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from typing import IO
+
+from etils import epath
 
 from ocgm.errors import UserError
 
@@ -20,19 +25,50 @@ _TEMPORARY = ".ocgm-{}.tmp"
 _LEFTOVER_SECONDS = 24 * 3600
 
 
+# An object in a bucket takes at most one write a second, and each write has the whole object.
+_SECONDS_BETWEEN_WRITES = 30
+
+
+def as_path(value: str | os.PathLike[str]) -> pathlib.Path:
+    """Return the path of a file or directory, or one of the same interface for an address gs://BUCKET/PATH.
+
+    Raises:
+      UserError: it is an address of another kind, or gcsfs, which reads and writes buckets, is not installed.
+    """
+    text = os.fspath(value)
+    scheme = re.match(r"\w[\w+.-]*://", text)
+    if not scheme:
+        return pathlib.Path(value)
+    if scheme[0] != "gs://":
+        raise UserError(
+            f"{text} is not supported: give a directory, or an address gs://BUCKET/PATH."
+        )
+    if not importlib.util.find_spec("gcsfs"):
+        raise UserError(f"{text} needs gcsfs: pip install 'ocgm[gcs]'.")
+    return epath.Path(text)  # type: ignore[return-value]
+
+
+def is_remote(path: pathlib.Path) -> bool:
+    """Return whether a path is an address in a bucket."""
+    return str(path).startswith("gs://")
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file in one piece: neither readers nor a killed process see half of it.
 
     Temporary files that killed processes left in the directory are removed once they are a day old.
 
     Args:
-      path: the file; missing directories are created, an existing file is replaced.
+      path: the file or address; missing directories are created, an existing file is replaced.
       content: the whole content.
 
     Raises:
       OSError: the directory cannot be written, or the disk is full; the old file is then still there.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
+    if is_remote(path):
+        path.write_bytes(content)  # Objects appear when they are complete.
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
     # In the same directory, since a rename is atomic only within a file system.
@@ -54,6 +90,38 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
         with contextlib.suppress(OSError):  # Another process may remove it, too.
             if path.stat().st_mtime < oldest:
                 path.unlink()
+
+
+def open_to_append(path: pathlib.Path) -> IO[str]:
+    """Open a text file for whole lines; what a killed process left of a line is ended first.
+
+    An object in a bucket is written anew every half minute and when it is closed.
+    """
+    before = path.read_bytes() if path.exists() else b""
+    file: IO[str]
+    if is_remote(path):
+        file = _AppendedObject(path, before)  # type: ignore[assignment]
+    else:
+        file = open(path, "a", buffering=1)
+    if before and not before.endswith(b"\n"):
+        file.write("\n")
+    return file
+
+
+class _AppendedObject:
+    """What `open_to_append` needs of a file, for an object in a bucket."""
+
+    def __init__(self, path: pathlib.Path, content: bytes):
+        self._path, self._content, self._written = path, content, time.monotonic()
+
+    def write(self, text: str) -> None:
+        self._content += text.encode()
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self.close()
+
+    def close(self) -> None:
+        self._path.write_bytes(self._content)
+        self._written = time.monotonic()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
 from ocgm.errors import CheckpointError, InputError
-from ocgm.files import write_atomically
+from ocgm.files import as_path, write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
 from ocgm.models.base import Model, Outputs, Sample
@@ -271,7 +271,7 @@ def locate(name_or_folder: str | pathlib.Path) -> pathlib.Path:
     """
     if ships(name_or_folder):
         return _PRETRAINED / name_or_folder
-    folder = pathlib.Path(name_or_folder).expanduser()
+    folder = as_path(name_or_folder).expanduser()
     if not folder.is_dir():
         names = ", ".join(card.name for card in list_models())
         raise InputError(
@@ -350,13 +350,14 @@ def _read_arrays(path: pathlib.Path, most_bytes: int) -> dict[str, np.ndarray]:
       ValueError: it is none, or unpacks to more than about `most_bytes`.
       Exception: of other kinds, if it is damaged.
     """
-    if not zipfile.is_zipfile(path):
+    file = io.BytesIO(path.read_bytes())
+    if not zipfile.is_zipfile(file):
         raise ValueError("it is no npz file")
-    with zipfile.ZipFile(path) as archive:  # NumPy unpacks no more than what is declared here.
+    with zipfile.ZipFile(file) as archive:  # NumPy unpacks no more than what is declared here.
         size = sum(member.file_size for member in archive.infolist())
     if size > most_bytes + 2**20:
         raise ValueError(f"it holds {size:,} bytes, but the model has {most_bytes:,}")
-    with np.load(path) as arrays:
+    with np.load(file) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 

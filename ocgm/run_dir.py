@@ -14,7 +14,7 @@ import numpy as np
 
 from ocgm import processes
 from ocgm.errors import ConfigError, UserError
-from ocgm.files import exclusive, write_atomically
+from ocgm.files import as_path, exclusive, is_remote, write_atomically
 
 _LOCK = ".lock"
 
@@ -92,7 +92,7 @@ def check_path(workdir: pathlib.Path) -> None:
     Raises:
       ConfigError: its absolute path has characters that they would misread.
     """
-    path = str(workdir.absolute())
+    path = str(workdir).removeprefix("gs://") if is_remote(workdir) else str(workdir.absolute())
     found = re.search(r"[*?\[\\\udc80-\udcff]|gs:(?=/|$)", path)
     if found:
         raise ConfigError(
@@ -109,10 +109,12 @@ def check_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
       UserError: another process is writing it.
     """
     check_path(workdir)
-    if (workdir / _LOCK).exists():
-        with exclusive(workdir / _LOCK, wait=False):
-            pass
-    _check_same_config(workdir, config)
+    with processes.together():
+        if jax.process_index() == 0:  # Others would meet this one's attempt to get the lock.
+            if not is_remote(workdir) and (workdir / _LOCK).exists():
+                with exclusive(workdir / _LOCK, wait=False):
+                    pass
+            _check_same_config(workdir, config)
 
 
 @contextlib.contextmanager
@@ -136,8 +138,9 @@ def claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> I
 def _claimed(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            workdir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive(workdir / _LOCK, wait=False))
+            if not is_remote(workdir):  # Buckets have neither directories nor locks.
+                workdir.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(exclusive(workdir / _LOCK, wait=False))
             _check_same_config(workdir, config)  # Now that no other run can write one.
             write_atomically(workdir / "config.json", to_json(config).encode())
         except OSError as error:
@@ -178,7 +181,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Series]:
       UserError: there is no such file, or it cannot be read.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
+        text = as_path(path).read_bytes().decode(errors="replace")
     except FileNotFoundError as error:
         raise UserError(f"There are no metrics: {path} does not exist.") from error
     except OSError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from ocgm.errors import InputError, UserError
-from ocgm.files import write_atomically
+from ocgm.files import as_path, write_atomically
 
 Main = Callable[[list[str]], None]
 
@@ -96,8 +96,8 @@ def no_arguments(argv: Sequence[str]) -> None:
 
 
 def folder(value: str) -> pathlib.Path:
-    """Return a path as a user types it, with ~ expanded."""
-    return pathlib.Path(value).expanduser()
+    """Return a path or an address gs://BUCKET/PATH as a user types it, with ~ expanded."""
+    return as_path(value).expanduser()
 
 
 def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -23,6 +23,7 @@ def main(argv: list[str]) -> None:
     output = cli.folder(_OUTPUT.value)
     inference.export(trained, output)
     # The training curves are copied too, so that a report can show them.
-    metrics = (cli.folder(_WORKDIR.value) / "metrics.jsonl").read_bytes()
-    write_atomically(output / "metrics.jsonl", metrics)
+    metrics = inference.locate(_WORKDIR.value) / "metrics.jsonl"
+    if metrics.exists():  # A run that was imported and never trained has none.
+        write_atomically(output / "metrics.jsonl", metrics.read_bytes())
     print(f"wrote step {trained.step:,} to {_OUTPUT.value}")

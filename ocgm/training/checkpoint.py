@@ -25,6 +25,7 @@ from orbax.checkpoint import checkpoint_managers, checkpoint_utils
 
 from ocgm import processes, run_dir
 from ocgm.errors import CheckpointError
+from ocgm.files import is_remote
 
 # Times that the checkpoints of a run are listed anew because it saved and deleted some while they were read.
 _MOST_LOOKS = 20
@@ -60,7 +61,9 @@ class CheckpointStore:
     """
 
     def __init__(self, workdir: pathlib.Path, config: ml_collections.ConfigDict | None = None):
-        self._folder = epath.Path(workdir.absolute()) / "checkpoints"
+        self._folder = (
+            epath.Path(workdir if is_remote(workdir) else workdir.absolute()) / "checkpoints"
+        )
         run_dir.check_path(workdir)
         with self._saving():
             self._manager = None if config is None else _manager(self._folder, config)
@@ -159,6 +162,8 @@ class CheckpointStore:
                 while target.exists():
                     target = target.with_name(target.name + "_again")
                 target.parent.mkdir(exist_ok=True)
+                if is_remote(target):  # There, a directory is what has an object.
+                    (target.parent / "README").write_text("Checkpoints that could not be read.\n")
                 (self._folder / str(number)).rename(target)
                 targets.append(target)
         self._manager.reload()

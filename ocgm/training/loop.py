@@ -15,6 +15,7 @@ from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
+from ocgm.files import as_path
 from ocgm.models.base import Model
 from ocgm.training import config_ranges, memory
 from ocgm.training.checkpoint import CheckpointStore
@@ -56,7 +57,7 @@ def train(
       NonFiniteLossError: a loss or gradient was not finite; the state before it is saved in failed_state/.
       Interrupted: the process received a signal of `StopSignals`; the state is saved.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = as_path(workdir)
     with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
         config_ranges.check(config)
