@@ -1,5 +1,6 @@
 """Runs in a bucket of Google Cloud Storage, which an emulator on this machine serves."""
 
+import http.server
 import os
 import signal
 
@@ -21,21 +22,20 @@ from ocgm.training.checkpoint import CheckpointStore
 def bucket():
     """Return the address of a bucket."""
     emulator = pytest.importorskip("gcp_storage_emulator.server")
-    server = emulator.create_server("localhost", 0, in_memory=True, default_bucket="bucket")
-    server.start()
-    address = f"http://localhost:{server._api._httpd.server_address[1]}"
     with pytest.MonkeyPatch.context() as patch:
+        # With one thread for all, connections of gcsfs and TensorStore would wait for each other.
+        patch.setattr(http.server, "HTTPServer", http.server.ThreadingHTTPServer)
+        server = emulator.create_server("localhost", 0, in_memory=True, default_bucket="bucket")
+        server.start()
+        address = f"http://localhost:{server._api._httpd.server_address[1]}"
         patch.setenv("STORAGE_EMULATOR_HOST", address)  # for gcsfs
         patch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
         patch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        patch.setenv(
-            "NO_GCE_CHECK", "true"
-        )  # No credentials are needed, and to look for them takes long.
-        patch.setenv(
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false"
-        )  # The emulator has no such buckets.
+        # The emulator needs no credentials and has no buckets of newer kinds, and asking for them takes long.
+        patch.setenv("NO_GCE_CHECK", "true")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         yield "gs://bucket"
-    server.stop()
+        server.stop()
 
 
 def state_at(step: int) -> dict[str, jax.Array]:

@@ -60,6 +60,7 @@ def train(
     workdir = as_path(workdir)
     with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
+        resources.enter_context(processes.ending_together())
         config_ranges.check(config)
         mesh = sharding.make_mesh(config.mesh)
         model = models.build(config.model)
@@ -77,6 +78,7 @@ def train(
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+        # Once more, since closing the checkpoints would wait for other processes.
         resources.enter_context(processes.ending_together())
         resources.enter_context(memory.exhaustion_explained(config))
 

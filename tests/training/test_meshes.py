@@ -145,7 +145,8 @@ def assert_ended_well(processes: list[subprocess.Popen], start_step: int) -> str
     """Return the output of the first process."""
     first, second = [finish(process, seconds=600) for process in processes]
     assert first.status == second.status == 0, first.err + second.err
-    assert f"4 device(s), from step {start_step}" in first.out
+    assert "4 device(s) (cpu) of 2 process(es)" in first.out
+    assert f"from step {start_step} of" in first.out
     assert "step" not in second.out
     return first.out
 
@@ -156,7 +157,7 @@ def test_two_processes_one_and_two_again(start_two, tiny_config, reference_run, 
     workdir = tmp_path / "run"
     assert_ended_well(start_two(7), start_step=0)
     loop.train(tiny_config(num_train_steps=12), workdir)
-    assert "2 device(s), from step 7" in capsys.readouterr().out
+    assert "from step 7 of 12" in capsys.readouterr().out
     out = assert_ended_well(start_two(20, unreadable=12), start_step=10)
     assert f"warning: checkpoint {workdir / 'checkpoints' / '12'} is damaged or does not fit" in out
     assert "process 1: OSError('Stale file handle')" in out
