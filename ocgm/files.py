@@ -45,12 +45,17 @@ def as_path(value: str | os.PathLike[str]) -> pathlib.Path:
         )
     if not importlib.util.find_spec("gcsfs"):
         raise UserError(f"{text} needs gcsfs: pip install 'ocgm[gcs]'.")
-    return epath.Path(text)  # type: ignore[return-value]
+    return epath.Path(text)
 
 
 def is_remote(path: pathlib.Path) -> bool:
     """Return whether a path is an address in a bucket."""
     return str(path).startswith("gs://")
+
+
+def absolute(path: pathlib.Path) -> pathlib.Path:
+    """Return the absolute path of a file or directory; an address as it is."""
+    return path if is_remote(path) else path.absolute()
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

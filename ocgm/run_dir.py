@@ -14,7 +14,7 @@ import numpy as np
 
 from ocgm import processes
 from ocgm.errors import ConfigError, UserError
-from ocgm.files import as_path, exclusive, is_remote, write_atomically
+from ocgm.files import absolute, as_path, exclusive, is_remote, write_atomically
 
 _LOCK = ".lock"
 
@@ -92,7 +92,7 @@ def check_path(workdir: pathlib.Path) -> None:
     Raises:
       ConfigError: its absolute path has characters that they would misread.
     """
-    path = str(workdir).removeprefix("gs://") if is_remote(workdir) else str(workdir.absolute())
+    path = str(absolute(workdir)).removeprefix("gs://")
     found = re.search(r"[*?\[\\\udc80-\udcff]|gs:(?=/|$)", path)
     if found:
         raise ConfigError(

@@ -25,7 +25,7 @@ from orbax.checkpoint import checkpoint_managers, checkpoint_utils
 
 from ocgm import processes, run_dir
 from ocgm.errors import CheckpointError
-from ocgm.files import is_remote
+from ocgm.files import absolute, is_remote
 
 # Times that the checkpoints of a run are listed anew because it saved and deleted some while they were read.
 _MOST_LOOKS = 20
@@ -61,12 +61,10 @@ class CheckpointStore:
     """
 
     def __init__(self, workdir: pathlib.Path, config: ml_collections.ConfigDict | None = None):
-        self._folder = (
-            epath.Path(workdir if is_remote(workdir) else workdir.absolute()) / "checkpoints"
-        )
         run_dir.check_path(workdir)
+        self._folder = epath.Path(absolute(workdir)) / "checkpoints"
         with self._saving():
-            self._manager = None if config is None else _manager(self._folder, config)
+            self._manager: Any = None if config is None else _manager(self._folder, config)
 
     def __enter__(self) -> "CheckpointStore":
         return self
