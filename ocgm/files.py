@@ -117,7 +117,8 @@ class _AppendedObject:
     """What `open_to_append` needs of a file, for an object in a bucket."""
 
     def __init__(self, path: pathlib.Path, content: bytes):
-        self._path, self._content, self._written = path, content, time.monotonic()
+        self._path, self._content = path, content
+        self.close()  # So that it exists, and can be written.
 
     def write(self, text: str) -> None:
         self._content += text.encode()
