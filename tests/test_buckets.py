@@ -3,6 +3,7 @@
 import http.server
 import os
 import signal
+import threading
 
 import grain
 import jax
@@ -22,9 +23,17 @@ from ocgm.training.checkpoint import CheckpointStore
 def bucket():
     """Return the address of a bucket."""
     emulator = pytest.importorskip("gcp_storage_emulator.server")
+    handle, lock = emulator.Router.handle, threading.Lock()
+
+    def handle_alone(router, method):
+        with lock:
+            handle(router, method)
+
     with pytest.MonkeyPatch.context() as patch:
-        # With one thread for all, connections of gcsfs and TensorStore would wait for each other.
+        # A thread for each connection, or those of gcsfs and TensorStore would wait for each other; but one request at
+        # a time.
         patch.setattr(http.server, "HTTPServer", http.server.ThreadingHTTPServer)
+        patch.setattr(emulator.Router, "handle", handle_alone)
         server = emulator.create_server("localhost", 0, in_memory=True, default_bucket="bucket")
         server.start()
         address = f"http://localhost:{server._api._httpd.server_address[1]}"
