@@ -29,6 +29,7 @@ setup(
         "array_record>=0.8.6",
         "chex>=0.1.92",
         "clu>=0.0.12",
+        "etils[epath]>=1.10",
         "flax>=0.12.8",
         "google-crc32c>=1.5",  # checksums of TFRecord files, at memory speed
         "grain>=0.2.18",
@@ -50,6 +51,7 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "disentanglement": ["scikit-learn"],  # trees of the DCI scores; SciPy comes with JAX
+        "gcs": ["gcsfs"],  # runs in buckets of Google Cloud Storage
         "hdf5": ["h5py"],  # dSprites' hdf5 file; its npz file needs nothing
         "report": ["matplotlib>=3.8"],  # curves of the HTML report
         "tensorboard": ["tensorboard", "tensorflow-cpu"],  # clu's event-file writer needs both
@@ -58,6 +60,8 @@ setup(
         "docs": ["sphinx>=7", "myst-parser", "furo", "sphinx-copybutton", "sphinx-design"],
         "lint": ["mypy", "ruff"],
         "test": [
+            "gcp-storage-emulator",
+            "gcsfs",
             "h5py",
             "matplotlib>=3.8",
             "pytest>=8",

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
 from ocgm.errors import CheckpointError, InputError, did_you_mean
-from ocgm.files import write_atomically
+from ocgm.files import as_path, write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
 from ocgm.models.base import Model, Outputs, Sample
@@ -26,6 +27,8 @@ from ocgm.training.step import abstract_inference_state
 _PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 _EXPORT = "variables.npz"
 _CARD = "model_card.json"
+_EXPORT_AGAIN = "Export the run again with `ocgm export`."
+_MOST_LINES = 5  # of what does not fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,7 +271,7 @@ def locate(name_or_folder: str | pathlib.Path) -> pathlib.Path:
     """
     if ships(name_or_folder):
         return _PRETRAINED / name_or_folder
-    folder = pathlib.Path(name_or_folder).expanduser()
+    folder = as_path(name_or_folder).expanduser()
     if not folder.is_dir():
         names = [card.name for card in list_models()]
         raise InputError(
@@ -321,12 +324,56 @@ def _load_export(
     folder: pathlib.Path, config: ml_collections.ConfigDict, model: Model, step: int | None
 ) -> TrainedModel:
     path = folder / _EXPORT
+    abstract = abstract_inference_state(model, sharding.make_mesh()).variables
+    expected = flax.traverse_util.flatten_dict(abstract, sep="/")
+    most_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in expected.values())
     try:
-        with np.load(path) as arrays:
-            flat = {name: arrays[name] for name in arrays.files}
+        flat = _read_arrays(path, most_bytes)
+        exported = int(flat.pop("step"))
     except Exception as error:  # zipfile and NumPy raise several kinds for a damaged file.
-        raise CheckpointError(f"{path} cannot be read ({error}).") from error
-    exported = int(flat.pop("step"))
+        raise CheckpointError(f"{path} is damaged ({error}). {_EXPORT_AGAIN}") from error
+    if problems := _misfits(flat, expected):
+        raise CheckpointError(
+            f"{path} does not fit the model of its config.json ({len(problems)} problems):\n  "
+            + "\n  ".join([*problems[:_MOST_LINES], *["..."] * (len(problems) > _MOST_LINES)])
+            + f"\n{_EXPORT_AGAIN}"
+        )
     if step not in (None, exported):
         raise CheckpointError(f"{path} holds step {exported}, not step {step}.")
     return TrainedModel(config, model, flax.traverse_util.unflatten_dict(flat, sep="/"), exported)
+
+
+def _read_arrays(path: pathlib.Path, most_bytes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file.
+
+    Raises:
+      ValueError: it is none, or unpacks to more than about `most_bytes`.
+      Exception: of other kinds, if it is damaged.
+    """
+    file = io.BytesIO(path.read_bytes())
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no npz file")
+    with zipfile.ZipFile(file) as archive:  # NumPy unpacks no more than what is declared here.
+        size = sum(member.file_size for member in archive.infolist())
+    if size > most_bytes + 2**20:
+        raise ValueError(f"it holds {size:,} bytes, but the model has {most_bytes:,}")
+    with np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _misfits(
+    arrays: Mapping[str, np.ndarray], expected: Mapping[str, jax.ShapeDtypeStruct]
+) -> list[str]:
+    """Return one line for each array that is missing, unknown, of another kind, or not finite."""
+    missing = sorted(expected.keys() - arrays.keys())
+    # The models that ship were exported without the weights of the loss, which only refinement reads.
+    problems = [f"{name} is missing" for name in missing if not name.startswith("loss_weights/")]
+    for name, array in sorted(arrays.items()):
+        if name not in expected:
+            problems.append(f"{name} is unknown to the model")
+        elif (array.shape, array.dtype) != (expected[name].shape, expected[name].dtype):
+            kind = f"{expected[name].dtype} {list(expected[name].shape)}"
+            problems.append(f"{name} is {array.dtype} {list(array.shape)} instead of {kind}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{name} holds NaN or infinite values")
+    return problems

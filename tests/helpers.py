@@ -10,7 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from unittest import mock
 
 import jax
@@ -67,12 +67,14 @@ def command(name: str, *arguments: object) -> Result:
     return Result(status, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: object, devices: int = 2, **options) -> subprocess.Popen:
-    """Start `python ARGUMENTS` in the repository's root; its output is text."""
+def start(
+    *arguments: object, devices: int = 2, env: Mapping[str, str] | None = None, **options
+) -> subprocess.Popen:
+    """Start `python ARGUMENTS` in the repository's root, with further variables `env`; its output is text."""
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | (env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -109,8 +111,9 @@ def saved(workdir: pathlib.Path, step: int | None = None) -> dict[str, object]:
         restored = checkpoints.restore(abstract_state(config, mesh), step=step)
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     content = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    for file in (workdir / "checkpoints" / str(step) / "data").glob("process_*.json"):
-        content[file.name] = json.loads(file.read_text())
+    position = workdir / "checkpoints" / str(step) / "position" / "metadata"
+    if (next_batch := json.loads(position.read_text())) is not None:
+        content["position"] = next_batch
     return content
 
 

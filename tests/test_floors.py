@@ -9,7 +9,7 @@ from helpers import ROOT
 # From the ground up. A module imports from the floors below its own and from its own package; on the ground floor,
 # whose parts are single modules, also from its neighbours.
 FLOORS = (
-    {"errors", "files", "images", "losses", "run_dir", "sharding", "wire_format"},
+    {"errors", "files", "images", "losses", "processes", "run_dir", "sharding", "wire_format"},
     {"modules"},
     {"models"},
     {"interop"},

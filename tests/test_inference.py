@@ -1,5 +1,6 @@
 """Trained models: those that ship, loading by name or directory, and images of any size."""
 
+import io
 import json
 import shutil
 
@@ -47,6 +48,96 @@ def test_load_takes_text_and_paths(reference_run):
     one, other = ocgm.load(str(reference_run), step=40), ocgm.load(reference_run)
     assert one.step == other.step == 40
     jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
+
+
+def text(arrays):
+    return b"params/gru/bias_hh 1.0 2.0\n" * 40
+
+
+def half(arrays):
+    return npz(arrays)[:-2000]
+
+
+def flipped_bit(arrays):
+    content = bytearray(npz(arrays))
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+def without_step(arrays):
+    return npz({name: array for name, array in arrays.items() if name != "step"})
+
+
+def step_of_letters(arrays):
+    return npz(arrays | {"step": np.array("many")})
+
+
+def not_finite(arrays):
+    return npz(arrays | {"params/gru/bias_hh": arrays["params/gru/bias_hh"] * np.float32("nan")})
+
+
+def other_shape(arrays):
+    return npz(arrays | {"params/gru/bias_hh": arrays["params/gru/bias_hh"][:-1]})
+
+
+def other_type(arrays):
+    return npz(arrays | {"params/gru/bias_hh": np.array(["a"] * 192)})
+
+
+def missing(arrays):
+    return npz({name: array for name, array in arrays.items() if name != "params/gru/bias_hh"})
+
+
+def another_model(arrays):
+    return npz(
+        {f"params/layer_{i}": array for i, array in enumerate(arrays.values())} | {"step": 3}
+    )
+
+
+def bomb(arrays):
+    return npz(arrays | {"params/zeros": np.zeros(10**7, np.float32)}, np.savez_compressed)
+
+
+def npz(arrays, save=np.savez) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (text, "is damaged .it is no npz file"),
+        (half, "is damaged .it is no npz file"),
+        (flipped_bit, "is damaged|NaN|does not fit"),
+        (without_step, "is damaged .*step"),
+        (step_of_letters, "is damaged .*many"),
+        (not_finite, "params/gru/bias_hh holds NaN or infinite values"),
+        (other_shape, r"params/gru/bias_hh is float32 \[191\] instead of float32 \[192\]"),
+        (other_type, r"params/gru/bias_hh is <U1 \[192\] instead of float32"),
+        (missing, "params/gru/bias_hh is missing"),
+        (another_model, r"does not fit the model of its config.json \(\d+ problems\)"),
+        (bomb, "is damaged .it holds 40,.* bytes, but the model has"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_damaged_export(exported, damage, message):
+    """One message that names the file and the way out."""
+    folder, arrays = exported
+    (folder / "variables.npz").write_bytes(damage(arrays))
+    with pytest.raises(CheckpointError, match=message) as error:
+        ocgm.load(folder)
+    assert str(error.value).startswith(f"{folder / 'variables.npz'} ")
+    assert "Export the run again" in str(error.value)
+    assert len(str(error.value).splitlines()) < 10
+
+
+@pytest.fixture
+def exported(model, tmp_path):
+    """A folder of an export to damage, and its arrays."""
+    inference.export(model, tmp_path)
+    with np.load(tmp_path / "variables.npz") as arrays:
+        return tmp_path, dict(arrays)
 
 
 def test_load_needs_no_valid_optimizer(reference_run, tmp_path):

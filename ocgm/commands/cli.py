@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from ocgm.commands import explanations
 from ocgm.errors import InputError, UserError, did_you_mean
-from ocgm.files import write_atomically
+from ocgm.files import as_path, write_atomically
 
 _T = TypeVar("_T")
 Main = Callable[[list[str]], None]
@@ -147,8 +147,8 @@ def no_arguments(argv: Sequence[str]) -> None:
 
 
 def folder(value: str) -> pathlib.Path:
-    """Return a path as a user types it, with ~ expanded."""
-    return pathlib.Path(value).expanduser()
+    """Return a path or an address gs://BUCKET/PATH as a user types it, with ~ expanded."""
+    return as_path(value).expanduser()
 
 
 def save_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -33,8 +33,10 @@ def main(argv: list[str]) -> None:
     state = _train_state(config, torch_import.to_variables(model, weights), step)
     if (workdir / "checkpoints").exists():
         raise ConfigError(f"--workdir={workdir} already holds checkpoints; give another directory.")
-    run_dir.claim_workdir(workdir, config)
-    with CheckpointStore(workdir, config.checkpoint) as checkpoints:
+    with (
+        run_dir.claim_workdir(workdir, config),
+        CheckpointStore(workdir, config.checkpoint) as checkpoints,
+    ):
         checkpoints.save(step, jax.device_put(state))
     size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     print(f"imported {size:,} parameters of step {step:,} into {workdir}")

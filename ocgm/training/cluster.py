@@ -18,6 +18,8 @@ _SLURM = ("SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID",
 
 # A process that is lost is noticed after this time; longer pauses of a process that is alive have not been seen.
 _HEARTBEAT_SECONDS = 60
+# So long a process that has ended waits at exit for the others, which may still write.
+_SHUTDOWN_SECONDS = 60
 # Long enough for nodes that start one after the other.
 _CONNECT_SECONDS = 300
 
@@ -39,6 +41,7 @@ def connect() -> None:
             **settings,
             initialization_timeout=_CONNECT_SECONDS,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
         first_line = (str(error).splitlines() or [""])[0]

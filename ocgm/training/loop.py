@@ -10,11 +10,12 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from ocgm import models, run_dir, sharding
+from ocgm import models, processes, run_dir, sharding
 from ocgm.data.pipeline import eval_batches, train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
 from ocgm.errors import ConfigError, UserError
 from ocgm.evaluation.evaluator import Evaluator, evaluation_figure
+from ocgm.files import as_path
 from ocgm.models.base import Model
 from ocgm.training import config_ranges, memory
 from ocgm.training.checkpoint import CheckpointStore
@@ -56,9 +57,10 @@ def train(
       NonFiniteLossError: a loss or gradient was not finite; the state before it is saved in failed_state/.
       Interrupted: the process received a signal of `StopSignals`; the state is saved.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = as_path(workdir)
     with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
+        resources.enter_context(processes.ending_together())
         config_ranges.check(config)
         mesh = sharding.make_mesh(config.mesh)
         model = models.build(config.model)
@@ -72,10 +74,12 @@ def train(
         batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
         resources.enter_context(contextlib.closing(batches))
         check_held_out_images(config)
-        run_dir.claim_workdir(workdir, config)
+        resources.enter_context(run_dir.claim_workdir(workdir, config))
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+        # Once more, since closing the checkpoints would wait for other processes.
+        resources.enter_context(processes.ending_together())
         resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from ocgm.errors import ConfigError
+from ocgm.files import is_remote
 
 
 class StepProfiler:
@@ -16,7 +17,7 @@ class StepProfiler:
       steps: first and last step to trace, counted from 1; None to trace nothing.
 
     Raises:
-      ConfigError: the steps are not in order.
+      ConfigError: the steps are not in order, or the directory is in a bucket.
     """
 
     def __init__(self, folder: pathlib.Path, steps: tuple[int, int] | None):
@@ -27,6 +28,8 @@ class StepProfiler:
                 f"--profile_steps={self._first},{self._last} must be FIRST,LAST with"
                 " 1 <= FIRST <= LAST."
             )
+        if steps and is_remote(folder):
+            raise ConfigError(f"--profile_steps cannot write to {folder}: give a local --workdir.")
 
     def __enter__(self) -> "StepProfiler":
         return self

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from ocgm.files import open_to_append
 from ocgm.plots import figures
 from ocgm.run_dir import Series, read_metrics
 
@@ -106,12 +107,7 @@ class MetricWriter:
     """
 
     def __init__(self, workdir: pathlib.Path):
-        path = workdir / "metrics.jsonl"
-        # A killed run may have left half a line.
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
-        self._file = open(path, "a", buffering=1)
-        if torn and path.stat().st_size:
-            self._file.write("\n")
+        self._file = open_to_append(workdir / "metrics.jsonl")
         self._tensorboard = _tensorboard_writer(workdir)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

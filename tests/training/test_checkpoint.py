@@ -3,6 +3,8 @@
 import gc
 import pathlib
 import shutil
+import threading
+import time
 
 import grain
 import jax
@@ -12,7 +14,8 @@ import orbax.checkpoint as ocp
 import pytest
 from ml_collections import ConfigDict
 
-from ocgm.errors import CheckpointError
+from ocgm import processes, run_dir
+from ocgm.errors import CheckpointError, ConfigError
 from ocgm.training.checkpoint import CheckpointStore, digest
 
 # Orbax leaves reads that failed to the garbage collector.
@@ -142,7 +145,7 @@ DECISIVE = {
     "state/manifest.ocdbt": 1,
     "state/ocdbt.process_0/d/*": 1,
     "digest/metadata": 1,
-    "data/process_0-of-1.json": 1,
+    "position/metadata": 1,
 }
 
 
@@ -211,7 +214,7 @@ def test_damage_to_any_file(two_checkpoints, tmp_path, damage):
 
 
 def test_digits_that_changed_in_json(two_checkpoints, tmp_path):
-    for i, name in enumerate(("data/process_0-of-1.json", "digest/metadata")):
+    for i, name in enumerate(("position/metadata", "digest/metadata")):
         workdir = shutil.copytree(two_checkpoints, tmp_path / str(i))
         flip_last_digit(workdir / "checkpoints" / "5" / name)
         restored, _, batch = restore(workdir)
@@ -260,6 +263,93 @@ def test_full_disk(workdir, monkeypatch):
         ):
             store.save(7, state_at(7))
         assert store.steps() == [3, 5]
+
+
+def test_a_checkpoint_that_is_not_used_does_not_move_the_iterator(two_checkpoints, tmp_path):
+    """The newest one is damaged, and the one before has no position, as imported ones have none."""
+    for i, damaged in enumerate(("state/manifest.ocdbt", "state/_METADATA", "digest/metadata")):
+        workdir, iterator = tmp_path / str(i), new_iterator()
+        with CheckpointStore(workdir, _KEEP_ALL) as store:
+            store.save(3, state_at(3))
+        newest = workdir / "checkpoints" / "5"
+        shutil.copytree(two_checkpoints / "checkpoints" / "5", newest)
+        truncate(newest / damaged)
+        with CheckpointStore(workdir) as store:
+            assert store.restore(abstract(), iterator).step == 3
+        np.testing.assert_array_equal(next(iterator), batch_number(1), err_msg=damaged)
+
+
+def test_a_checkpoint_is_damaged_if_another_process_cannot_read_it(workdir, monkeypatch):
+    answers = iter(["", "process 1: OSError('Stale file handle')"])
+
+    def first_text(text):
+        return text or next(answers, "")
+
+    monkeypatch.setattr(processes, "first_text", first_text)
+    iterator = new_iterator()
+    with CheckpointStore(workdir, _KEEP_ALL) as store:
+        restored = store.restore(abstract(), iterator)
+    (problem,) = restored.problems
+    assert restored.step == 3
+    assert "checkpoints/5 is damaged" in problem and "process 1: OSError" in problem
+    np.testing.assert_array_equal(next(iterator), batch_number(4))
+
+
+def test_a_folder_that_cannot_be_made(workdir):
+    """An error at once, which names the folder; not after minutes."""
+    with CheckpointStore(workdir, _KEEP_ALL) as store:
+        (workdir / "checkpoints").rename(workdir / "moved")
+        (workdir / "checkpoints").write_text("no folder")
+        start = time.monotonic()
+        with pytest.raises(CheckpointError, match=f"not be saved in {workdir}/checkpoints"):
+            store.save(7, state_at(7))
+            store.wait()
+        assert time.monotonic() - start < 30
+
+
+def test_reading_while_a_run_saves_and_deletes(tmp_path):
+    """With keep=1 each checkpoint vanishes when the next one is complete: a reader looks again."""
+    config, read = ConfigDict({"keep": 1, "keep_every_steps": 0}), []
+    with CheckpointStore(tmp_path, config) as store:
+        store.save(0, state_at(0))
+
+    def save_often():
+        with CheckpointStore(tmp_path, config) as store:
+            for step in range(1, 16):
+                store.save(step, state_at(step))
+
+    writer = threading.Thread(target=save_often)
+    writer.start()
+    while writer.is_alive():
+        with CheckpointStore(tmp_path) as store:
+            restored = store.restore(abstract())
+        assert not restored.problems
+        assert_is_state(restored.state, restored.step)
+        read.append(restored.step)
+    writer.join()
+    assert read == sorted(read) and len(set(read)) > 2
+
+
+@pytest.mark.parametrize(
+    "name", ["sp ace", "50%25", "ünï #1", "new\nline", "a:b,c;d", "{x}~$HOME'\""]
+)
+def test_unusual_paths(tmp_path, name):
+    with CheckpointStore(tmp_path / name, _KEEP_ALL) as store:
+        store.save(1, state_at(1), new_iterator())
+    with CheckpointStore(tmp_path / name) as store:
+        assert_is_state(store.restore(abstract()).state, 1)
+
+
+@pytest.mark.parametrize("name", ["run[0]", "a*", "a?b", "a\\b", "logs:", "gs:", "\udce9"])
+def test_paths_that_could_be_saved_to_but_not_read_from_are_refused(tmp_path, name, monkeypatch):
+    for config in (_KEEP_ALL, None):
+        with pytest.raises(ConfigError, match="cannot hold checkpoints because of"):
+            CheckpointStore(tmp_path / name / "run", config)
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(ConfigError, match="cannot hold checkpoints"):
+        run_dir.check_workdir(pathlib.Path("run"), ConfigDict())
+    assert not list((tmp_path / name).iterdir())
 
 
 def test_half_of_a_save_is_ignored(workdir):

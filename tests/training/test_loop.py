@@ -34,7 +34,7 @@ def reference(reference_run):
 
 
 def test_reference_run(reference_run, reference):
-    assert reference["process_0-of-1.json"] == {"next_index": _STEPS}
+    assert reference["position"] == {"next_index": _STEPS}
     assert reference[".step"] == _STEPS
     assert reference[".failed"] == 0
     beta = reference[".loss_weights.beta"]
@@ -62,7 +62,7 @@ def test_logged_metrics_are_of_their_own_step(reference_run):
 
 def test_stopped_between_checkpoints_and_resumed(tiny_config, reference, tmp_path, capsys):
     loop.train(tiny_config(num_train_steps=7), tmp_path)
-    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 7}
+    assert saved(tmp_path)["position"] == {"next_index": 7}
     loop.train(tiny_config(), tmp_path)
     assert "from step 7" in capsys.readouterr().out
     assert_same(saved(tmp_path), reference)
@@ -115,7 +115,7 @@ def test_stopped_by_a_signal(tiny_config, reference, tmp_path, capsys):
     assert "the state is saved" in last_line
     assert "Traceback" not in stopped.err
     assert 2 <= step < _STEPS
-    assert saved(tmp_path / "run")["process_0-of-1.json"] == {"next_index": step}
+    assert saved(tmp_path / "run")["position"] == {"next_index": step}
     loop.train(tiny_config(), tmp_path / "run")
     assert f"from step {step} of {_STEPS}" in capsys.readouterr().out
     assert_same(saved(tmp_path / "run"), reference)
@@ -142,7 +142,7 @@ def test_a_stop_saves_and_comes_before_an_evaluation(tiny_config, tmp_path, monk
     assert error.value.exit_status == 138
     assert "SIGUSR1: stopping after step 4, saving; Ctrl-C ends at once" in capsys.readouterr().out
     assert saved(tmp_path)[".step"] == 4
-    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 4}
+    assert saved(tmp_path)["position"] == {"next_index": 4}
     assert list(metrics_of(tmp_path, "train/loss")) == [4]
 
 
@@ -174,7 +174,7 @@ def test_no_step_is_lost_where_data_cannot_be_read(tiny_config, tmp_path, monkey
     monkeypatch.setattr(loop.DevicePrefetcher, "__next__", fail_at_third)
     with pytest.raises(UserError, match="a damaged file"):
         loop.train(tiny_config(), tmp_path)
-    assert saved(tmp_path)["process_0-of-1.json"] == {"next_index": 2}
+    assert saved(tmp_path)["position"] == {"next_index": 2}
     assert saved(tmp_path)[".step"] == 2
 
 
@@ -254,7 +254,7 @@ def test_non_finite_loss(tiny_config, tmp_path, monkeypatch):
     failed, intact = saved_failure(tmp_path), saved(tmp_path)
     assert failed.pop(".failed") == 1 and intact.pop(".failed") == 0
     assert np.isnan(failed.pop(".params['embedding_gate']"))
-    assert intact.pop("process_0-of-1.json") == {"next_index": 3}
+    assert intact.pop("position") == {"next_index": 3}
     assert np.isfinite(intact.pop(".params['embedding_gate']"))
     assert_same(failed, intact)
 

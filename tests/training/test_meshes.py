@@ -1,15 +1,18 @@
 """The same result on one device and on many, and with several processes."""
 
-import json
 import socket
+import subprocess
+import time
 
 import numpy as np
 import pytest
-from helpers import ROOT, finish, metrics_of, start, write_config
+from helpers import ROOT, finish, metrics_of, saved, start, write_config
 from ml_collections import ConfigDict
 from train_on_meshes import MESHES
 
 from ocgm import run_dir
+from ocgm.training import loop
+from ocgm.training.checkpoint import CheckpointStore
 
 pytestmark = pytest.mark.compiles
 
@@ -101,36 +104,63 @@ def test_muon_on_meshes(tiny_config, tmp_path):
 
 PROGRAM = """
 import sys
-import jax
 from ocgm.__main__ import main
-jax.distributed.initialize("localhost:{port}", 2, {rank})
-main(["ocgm", "train", *sys.argv[1:]])
+from ocgm.training import checkpoint
+
+unreadable = sys.argv.pop(1)
+
+def read(folder, *arguments, read=checkpoint._read_state):
+    if folder.parent.name == unreadable:
+        raise OSError("Stale file handle")
+    return read(folder, *arguments)
+
+checkpoint._read_state = read
+main(["ocgm", "train", "--distributed", *sys.argv[1:]])
 """
 
 
-@pytest.mark.slow
-def test_two_processes(tiny_config, reference_run, tmp_path):
-    """Two processes with two devices each: stopped, resumed, and the same losses as one process."""
+@pytest.fixture
+def start_two(tiny_config, tmp_path):
+    """Return a function that starts two processes with two devices each, for a number of steps.
 
-    def run(num_steps: int):
+    The second one cannot read the checkpoint of the step `unreadable`.
+    """
+
+    def run(num_steps: int, unreadable: int = 0) -> list[subprocess.Popen]:
         config = write_config(tmp_path, tiny_config(num_train_steps=num_steps))
         with socket.create_server(("localhost", 0)) as server:
             port = server.getsockname()[1]
+        cluster = {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_NUM_PROCESSES": "2"}
         arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}")
-        processes = [
-            start("-c", PROGRAM.format(port=port, rank=rank), *arguments) for rank in (0, 1)
-        ]
-        return [finish(process, seconds=600) for process in processes]
+        processes = []
+        for rank, step in enumerate((0, unreadable)):
+            env = cluster | {"JAX_PROCESS_ID": str(rank)}
+            processes.append(start("-c", PROGRAM, step, *arguments, env=env))
+        return processes
 
+    return run
+
+
+def assert_ended_well(processes: list[subprocess.Popen], start_step: int) -> str:
+    """Return the output of the first process."""
+    first, second = [finish(process, seconds=600) for process in processes]
+    assert first.status == second.status == 0, first.err + second.err
+    assert "4 device(s) (cpu) of 2 process(es)" in first.out
+    assert f"from step {start_step} of" in first.out
+    assert "step" not in second.out
+    return first.out
+
+
+@pytest.mark.slow
+def test_two_processes_one_and_two_again(start_two, tiny_config, reference_run, tmp_path, capsys):
+    """The same losses as one process throughout, also where one of two cannot read the newest checkpoint."""
     workdir = tmp_path / "run"
-    for num_steps, start_step in ((12, 0), (20, 10)):
-        first, second = run(num_steps)
-        assert first.status == second.status == 0, first.err + second.err
-        assert f"4 device(s), from step {start_step}" in first.out
-        assert "step" not in second.out
-        if num_steps == 12:  # The second pair finds the newest checkpoint damaged.
-            (workdir / "checkpoints" / "12" / "digest" / "metadata").write_text("{")
-    assert first.out.count("warning: ") == 2
+    assert_ended_well(start_two(7), start_step=0)
+    loop.train(tiny_config(num_train_steps=12), workdir)
+    assert "from step 7 of 12" in capsys.readouterr().out
+    out = assert_ended_well(start_two(20, unreadable=12), start_step=10)
+    assert f"warning: checkpoint {workdir / 'checkpoints' / '12'} is damaged or does not fit" in out
+    assert "process 1: OSError('Stale file handle')" in out
     assert (workdir / "checkpoints_damaged" / "12").is_dir()
 
     losses, expected = metrics_of(workdir, "train/loss"), metrics_of(reference_run, "train/loss")
@@ -139,8 +169,32 @@ def test_two_processes(tiny_config, reference_run, tmp_path):
         [losses[i] for i in losses], [expected[i] for i in losses], rtol=1e-5
     )
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 12 + 10 + 2  # one process writes: steps, steps again, evaluations
-    position = {"next_index": 20}
-    for rank in (0, 1):
-        file = workdir / "checkpoints" / "20" / "data" / f"process_{rank}-of-2.json"
-        assert json.loads(file.read_text()) == position
+    assert len(lines) == 7 + 5 + 10 + 3  # One process writes: steps, steps again, evaluations.
+    assert saved(workdir)["position"] == {"next_index": 20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_processes_is_killed(start_two, tiny_config, reference_run, tmp_path, victim):
+    """The other one ends soon and says why, and both resume."""
+    processes = start_two(40)
+    for line in processes[0].stdout:
+        if line.startswith("step 8/"):
+            break
+    processes[victim].kill()
+    begin = time.monotonic()
+    other = finish(processes[1 - victim])
+    assert time.monotonic() - begin < 60
+    assert other.status != 0 and "Traceback" not in other.err
+    # Lines of JAX's coordination service may be around it.
+    (line,) = [line for line in other.err.splitlines() if line.startswith("error: ")]
+    assert f"process {1 - victim} of 2 has to end" in line
+    assert "Start all of them again" in line
+    assert len(other.err.splitlines()) < 20
+    finish(processes[victim])
+    with CheckpointStore(tmp_path / "run") as checkpoints:
+        newest = max(checkpoints.steps(), default=0)  # None if the first save was not complete.
+    assert_ended_well(start_two(20), start_step=newest)
+    losses = metrics_of(tmp_path / "run", "train/loss")
+    expected = metrics_of(reference_run, "train/loss")
+    np.testing.assert_allclose(losses[20], expected[20], rtol=1e-5)
