@@ -76,6 +76,7 @@ def train(
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
         resources.enter_context(contextlib.closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
+
         resources.enter_context(memory.exhaustion_explained(config))
 
         # ---- start or resume
