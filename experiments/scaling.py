@@ -4,8 +4,8 @@ Each chip computes the gradients of its part of the batch, and all chips add the
 the bytes of these gradients, the arithmetic of a step per image, and the images per chip at which adding up takes a
 tenth of a step, for pods of several sizes. `docs/scaling.md` has the assumptions.
 
---measure also trains BD-VAE, whose gradients have the size of GENESIS-V2's, on one core with one process and on two
-cores with two processes, and prints both speeds. The machine has to be idle.
+--measure also trains BD-VAE at 32x32, whose gradients are as large as GENESIS-V2's, on one core with one process and on
+two cores with two processes, and prints both speeds. The machine has to be idle.
 """
 
 import dataclasses

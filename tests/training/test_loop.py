@@ -204,6 +204,25 @@ def test_two_steps_in_flight(tiny_config, tmp_path, monkeypatch):
     assert len(dispatched) == 4 and len(ended) == 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 3, 4, 8])
+def test_devices_of_a_cpu_do_not_wait_for_each_other_for_ever(devices, tiny_config, tmp_path):
+    """With dozens of steps in flight, XLA's collectives found no thread: on two cores, two devices stopped at once."""
+    data = tiny_config().data
+    done = finish(
+        start(
+            *("-m", "ocgm.main", "--config=quickstart", f"--workdir={tmp_path}"),
+            *(f"--config.data.data_dir={data.data_dir}", "--config.data.num_examples=(48, 24, 24)"),
+            *("--config.num_train_steps=500", "--config.batch_size=24"),
+            *("--config.evaluation.num_images=24", "--config.evaluation.batch_size=24"),
+            devices=devices,
+        ),
+        seconds=1_200,
+    )
+    assert done.status == 0, done.err
+    assert "step 500/500 (100%)" in done.out
+
+
 def test_damaged_checkpoint(tiny_config, reference_run, reference, tmp_path, capsys):
     """The newest is damaged: it is reported, the one before is used, and nothing is deleted."""
     workdir = shutil.copytree(reference_run, tmp_path / "run")

@@ -1,10 +1,11 @@
 """Signals stop a run without losing a step, and are answered at once."""
 
 import signal
+import socket
 import time
 
 import pytest
-from helpers import finish, start
+from helpers import finish, saved, start, write_config
 
 from ocgm.training.signals import Interrupted, StopSignals
 
@@ -92,3 +93,36 @@ def test_answered_while_the_main_thread_is_busy(first):
     process.send_signal(signal.SIGINT)
     assert finish(process).status == 130
     assert time.monotonic() - sent < 5
+
+
+PROCESS = """
+import os, sys
+from ocgm.__main__ import main
+address, rank, *arguments = sys.argv[1:]
+os.environ |= {
+    "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": rank
+}
+main(["ocgm", "train", "--distributed", *arguments])
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all(tiny_config, tmp_path):
+    """Ctrl-C on the second of two: both stop at one step, save, and say what they received."""
+    config = write_config(tmp_path, tiny_config(num_train_steps=100_000))
+    arguments = (f"--config={config}", f"--workdir={tmp_path / 'run'}")
+    with socket.create_server(("localhost", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+    first, second = (
+        start("-c", PROCESS, address, rank, *arguments, devices=1) for rank in ("0", "1")
+    )
+    for line in first.stdout:
+        if line.startswith("step 3/"):
+            break
+    second.send_signal(signal.SIGINT)
+    ends = [finish(process) for process in (first, second)]
+    assert [end.status for end in ends] == [143, 130], ends[0].err + ends[1].err
+    messages = [end.err.strip().splitlines()[-1] for end in ends]
+    step = saved(tmp_path / "run")[".step"]
+    assert messages[0].startswith(f"error: SIGTERM at step {step}: the state is saved")
+    assert messages[1].startswith(f"error: SIGINT at step {step}: the state is saved")
