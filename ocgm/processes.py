@@ -74,8 +74,10 @@ def _all_arrive() -> bool:
     """Return whether all processes call this within a few seconds."""
     from orbax.checkpoint import multihost  # It takes a second to import.
 
+    # A barrier of JAX's coordination service: one over the devices would meet what the others compute there.
+    wait = multihost.get_barrier_sync_fn()
     try:
-        multihost.sync_global_processes("ocgm: all have an error", timeout=_PATIENCE_SECONDS)
+        wait(key="ocgm: all have an error", timeout_ms=1000 * _PATIENCE_SECONDS)
     except jax.errors.JaxRuntimeError:
         return False
     return True
@@ -91,7 +93,7 @@ def _end(error: BaseException) -> NoReturn:
             " why. Start all of them again with the same command to resume from the last checkpoint.",
             file=sys.stderr,
         )
-    elif isinstance(error, UserError):
+    elif isinstance(error, UserError | OSError):
         print(f"error: {number}: {error}", file=sys.stderr)
     else:
         traceback.print_exception(error)

@@ -23,13 +23,24 @@ from ocgm.training.checkpoint import CheckpointStore
 def bucket():
     """Return the address of a bucket."""
     emulator = pytest.importorskip("gcp_storage_emulator.server")
+    objects = pytest.importorskip("gcp_storage_emulator.handlers.objects")
     handle, lock = emulator.Router.handle, threading.Lock()
 
     def handle_alone(router, method):
         with lock:
             handle(router, method)
 
+    download = objects.download
+
+    def download_with_generation(request, response, storage):
+        """The emulator leaves out a header that TensorStore needs."""
+        download(request, response, storage)
+        if response.status < 300:
+            names = request.params["bucket_name"], request.params["object_id"]
+            response["x-goog-generation"] = storage.get_file_obj(*names)["generation"]
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "download", download_with_generation)
         # A thread for each connection, or those of gcsfs and TensorStore would wait for each other; but one request at
         # a time.
         patch.setattr(http.server, "HTTPServer", http.server.ThreadingHTTPServer)
@@ -63,6 +74,7 @@ def new_iterator() -> grain.DatasetIterator:
     return iter(grain.MapDataset.range(100).to_iter_dataset())
 
 
+@pytest.mark.slow
 def test_checkpoints(bucket):
     """Saved, kept, read with their position; a damaged one is moved out of the way, and its step saved again."""
     workdir, iterator = files.as_path(f"{bucket}/checkpoints run"), new_iterator()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from unittest import mock
 
 import jax
 import numpy as np
@@ -62,14 +63,15 @@ def alone(monkeypatch):
         raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED")
 
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(orbax.checkpoint.multihost, "sync_global_processes", nobody)
+    monkeypatch.setattr(orbax.checkpoint.multihost, "get_barrier_sync_fn", lambda: nobody)
     monkeypatch.setattr(os, "_exit", sys.exit)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
-        (ConfigError("disk full"), 1, "error: process 0 of 2: disk full\n"),
+        (ConfigError("mistake"), 1, "error: process 0 of 2: mistake\n"),
+        (OSError(28, "disk full"), 1, "error: process 0 of 2: [Errno 28] disk full\n"),
         (
             jax.errors.JaxRuntimeError("Gloo all-reduce failed: Connection reset\nmore"),
             1,
@@ -89,9 +91,11 @@ def test_a_process_with_an_error_ends_though_others_do_not(alone, error, status,
 
 
 def test_an_error_of_all_processes_ends_them_as_usual(alone, monkeypatch):
-    monkeypatch.setattr(orbax.checkpoint.multihost, "sync_global_processes", lambda *a, **k: None)
+    arrived = mock.Mock()
+    monkeypatch.setattr(orbax.checkpoint.multihost, "get_barrier_sync_fn", lambda: arrived)
     with pytest.raises(ConfigError), processes.ending_together():
         raise ConfigError("mistake")
+    arrived.assert_called_once()
     monkeypatch.setattr(jax, "process_count", lambda: 1)
     with pytest.raises(ZeroDivisionError), processes.ending_together():
         raise ZeroDivisionError

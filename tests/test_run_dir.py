@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from helpers import KILLED_AND_RESUMED
 
-from ocgm import run_dir
+from ocgm import inference, run_dir
 from ocgm.errors import ConfigError, UserError
+from ocgm.training import loop
 
 
 def claim(workdir, config):
@@ -40,6 +41,28 @@ def test_two_runs_in_one_directory(tiny_config, tmp_path):
     claim(workdir, tiny_config())
     with pytest.raises(ConfigError, match="holds a run with another config"):
         claim(workdir, tiny_config(seed=1))
+
+
+def test_training_where_another_run_is(tiny_config, tmp_path):
+    """Before anything is made or compiled."""
+    with run_dir.claim_workdir(tmp_path, tiny_config()):
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(UserError, match=f"is writing {tmp_path}: process {os.getpid()} on"):
+            loop.train(tiny_config(), tmp_path)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["run[0]", "a\\b"])
+def test_paths_that_cannot_hold_checkpoints(tiny_config, tmp_path, name):
+    """Whoever uses the directory says so at once: train, and load for all commands that read a run."""
+    workdir = tmp_path / name
+    with pytest.raises(ConfigError, match="cannot hold checkpoints because of"):
+        loop.train(tiny_config(), workdir)
+    assert not workdir.exists()
+    (workdir / "checkpoints").mkdir(parents=True)
+    (workdir / "config.json").write_text(run_dir.to_json(tiny_config()))
+    with pytest.raises(ConfigError, match="cannot hold checkpoints because of"):
+        inference.load(workdir)
 
 
 def test_a_directory_that_cannot_be_made(tiny_config, tmp_path):

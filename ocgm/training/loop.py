@@ -1,9 +1,9 @@
 """Training: one loop for every model."""
 
-import contextlib
 import pathlib
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import jax
 import ml_collections
@@ -58,9 +58,8 @@ def train(
       Interrupted: the process received a signal of `StopSignals`; the state is saved.
     """
     workdir = as_path(workdir)
-    with StopSignals(workdir) as stop, contextlib.ExitStack() as resources:
+    with StopSignals(workdir) as stop, processes.ending_together(), ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
-        resources.enter_context(processes.ending_together())
         config_ranges.check(config)
         mesh = sharding.make_mesh(config.mesh)
         model = models.build(config.model)
@@ -72,11 +71,11 @@ def train(
         evaluator = make_evaluator(config, model, mesh)
         host_batches = train_iterator(config.data, config.batch_size, config.seed)
         batches = DevicePrefetcher(host_batches, sharding.batch_sharding(mesh))
-        resources.enter_context(contextlib.closing(batches))
+        resources.enter_context(closing(batches))
         check_held_out_images(config)
         resources.enter_context(run_dir.claim_workdir(workdir, config))
         log = RunLog(workdir, config.num_train_steps, config.batch_size)
-        resources.enter_context(contextlib.closing(log))
+        resources.enter_context(closing(log))
         checkpoints = resources.enter_context(CheckpointStore(workdir, config.checkpoint))
         # Once more, since closing the checkpoints would wait for other processes.
         resources.enter_context(processes.ending_together())
