@@ -42,14 +42,16 @@ class Config:
         """The config.
 
         Raises:
-          UserError: the dataset does not exist.
+          UserError: the dataset does not exist, or a number is outside of its range.
         """
         from ocgm import experiment  # It imports JAX, and --help does not need it.
+        from ocgm.training import config_ranges
 
         config = self._holder.value
         changed = config_flags.get_override_values(flags.FLAGS[_NAME])
         if "data.name" in changed:
             experiment.change_dataset(config, self._parser.dataset, changed)
+        config_ranges.check(config)
         return config
 
 

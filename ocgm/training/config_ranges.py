@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from ocgm import models
 from ocgm.errors import ConfigError
 
 
@@ -141,9 +142,9 @@ def range_of(model: str, field: str) -> _Range | None:
         return _INT32 if name == "step" else _option_range(model, name)
     if part == "evaluation.model_options":
         return _option_range(model, name)
-    if part == "model":
-        return RANGES.get(f"{model}.{name}", RANGES.get(field))
-    return RANGES.get(field)
+    if part == "model" and model not in models.NAMES:
+        return None  # An unknown name is an error of its own.
+    return RANGES.get(f"{model}.{name}" if part == "model" else field, RANGES.get(field))
 
 
 def _option_range(model: str, name: str) -> _Range | None:

@@ -81,8 +81,11 @@ def test_usage():
         (["prepare"], ("prepare takes the name of one dataset, not 0 names",)),
         (["preview", "gqn", "apc"], ("preview takes the name of one dataset", "gqn apc")),
         (["list", "gqn"], ("list takes no name, not 1 names (gqn)",)),
-        (["prepare", "multi_dsprite"], ("unknown dataset 'multi_dsprite'", "'multi_dsprites'?")),
-        (["preview", "tetromino"], ("unknown dataset 'tetromino'", "'tetrominoes'?")),
+        (
+            ["prepare", "multi_dsprite"],
+            ("unknown dataset 'multi_dsprite'", "did you mean multi_dsprites?"),
+        ),
+        (["preview", "tetromino"], ("unknown dataset 'tetromino'", "did you mean tetrominoes?")),
         (["list", "--split=test"], ("list does not take --split",)),
         (["preview", "gqn", "--nodownload"], ("preview does not take --download",)),
         (["prepare", "gqn", "--num_examples=a,b"], ("--num_examples=a,b is not three whole",)),

@@ -151,7 +151,9 @@ def test_stand_ins_are_named_by_entries():
 
 
 def test_unknown_dataset():
-    with pytest.raises(UserError, match="unknown dataset 'multi_dsprite'.*mean 'multi_dsprites'"):
+    with pytest.raises(
+        UserError, match="unknown dataset 'multi_dsprite'.*did you mean multi_dsprites"
+    ):
         get_spec("multi_dsprite")
 
 
