@@ -92,7 +92,7 @@ def test_answered_while_the_main_thread_is_busy(first):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert finish(process).status == 130
-    assert time.monotonic() - sent < 5
+    assert time.monotonic() - sent < 60  # It would be busy for many minutes.
 
 
 PROCESS = """
