@@ -151,7 +151,10 @@ def exclusive(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]
             file.seek(0)
             holder = file.read() or "its name is not known"
             if not wait:
-                raise UserError(f"another process is writing {path.parent}: {holder}.") from None
+                raise UserError(
+                    f"another process is writing {path.parent}: {holder}. Wait until it has ended, or"
+                    " use another directory."
+                ) from None
             print(
                 f"Waiting for another process that is writing {path.parent}: {holder}",
                 file=sys.stderr,

@@ -1,6 +1,7 @@
 """Runs in a bucket of Google Cloud Storage, which an emulator on this machine serves."""
 
 import http.server
+import importlib.util
 import os
 import signal
 import threading
@@ -128,6 +129,12 @@ def test_other_addresses_are_refused_at_once(address, tiny_config, monkeypatch, 
     done = command("evaluate", f"--workdir={address}")
     assert done.status == 1 and done.err.startswith(f"error: {address} is not supported")
     assert not list(tmp_path.iterdir())
+
+
+def test_without_gcsfs(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"gs://bucket/run needs gcsfs: pip install 'ocgm\[gcs\]'"):
+        ocgm.load("gs://bucket/run")
 
 
 @pytest.mark.slow

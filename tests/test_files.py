@@ -81,7 +81,10 @@ def test_the_holder_of_a_lock_is_named(tmp_path):
             exclusive(tmp_path / ".lock", wait=False),
         ):
             pytest.fail("two holders")
-        pattern = r"another process is writing (.+): process (\d+) on (.+), since (\d{4}-.+)\."
+        pattern = (
+            r"another process is writing (.+): process (\d+) on (.+), since (\d{4}-\S+ \S+ \w+)\."
+            r" Wait until it has ended, or use another directory\."
+        )
         assert re.fullmatch(pattern, str(error.value))[1] == str(tmp_path)
         holder = re.fullmatch(pattern, str(error.value)).groups()[1:3]
         assert holder == (str(os.getpid()), socket.gethostname())

@@ -1,4 +1,4 @@
-"""Saving and restoring runs. All use of Orbax is in this file.
+"""Saving and restoring runs. All reading and writing with Orbax is in this file.
 
 A checkpoint holds the train state, the position of the data iterator, and a digest of each field of the state and of
 the position. What is read is compared with its digests, so a damaged file is noticed even where the storage format
