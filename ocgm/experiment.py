@@ -26,6 +26,8 @@ _PACKAGE = pathlib.Path(__file__).parent
 def default_config(model: str, dataset: str, **fields: object) -> ConfigDict:
     """Return the training protocol of the GENESIS papers: GECO, Adam at 1e-4, batch 32, 500,000 steps.
 
+    `ocgm.training.config_ranges` has the legal range of every number.
+
     The image side and the number of slots K are those of the dataset's entry in `ocgm.data.registry`. The GECO goal is
     0.5655 nats per pixel and channel, on Sketchy 0.5645 (GENESIS, appendix B.4; GENESIS-V2, appendix E).
 
@@ -56,14 +58,14 @@ def default_config(model: str, dataset: str, **fields: object) -> ConfigDict:
             "objective": objectives.default_config("geco", goal=goal),
             "optimizer": optimizers.default_config("adam"),
             "evaluation": {
-                "every_steps": 5_000,
+                "every_steps": 5_000,  # and at the end; 0 means only then
                 "num_images": 320,
                 "batch_size": 32,
                 "num_figure_images": 8,
                 "model_options": {},  # of the model's call, such as {"refinement_steps": 1}
             },
             "checkpoint": {"every_steps": 5_000, "keep": 3, "keep_every_steps": 125_000},
-            "log_every_steps": 500,
+            "log_every_steps": 500,  # and the last step; 0 means only that one
             "curriculum": (),  # (from step, option of the model's call, value), ...
             "mesh": {"data": -1, "fsdp": 1},  # -1 means all devices that remain
         }
