@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 import jax
+import ml_collections
 import numpy as np
 from PIL import Image
 
@@ -36,14 +37,13 @@ class RunLog:
 
     Args:
       workdir: directory of the run.
-      num_steps: step at which the run ends.
-      batch_size: number of images per step.
+      config: config of the experiment.
     """
 
-    def __init__(self, workdir: pathlib.Path, num_steps: int, batch_size: int):
+    def __init__(self, workdir: pathlib.Path, config: ml_collections.ConfigDict):
         self._workdir = workdir
         self._writer = MetricWriter(workdir) if jax.process_index() == 0 else None
-        self._progress = Progress(num_steps, batch_size)
+        self._progress = Progress(config.num_train_steps, config.batch_size)
         self._options: Iterable[tuple[str, object]] | None = None  # of the compiled step
 
     def resume(self, step: int) -> None:
