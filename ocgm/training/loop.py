@@ -61,8 +61,7 @@ def train(
     with StopSignals(workdir) as stop, processes.ending_together(), ExitStack() as resources:
         # ---- set up: mistakes in the config show here, before the first step
         config_ranges.check(config)
-        mesh = sharding.make_mesh(config.mesh)
-        model = models.build(config.model)
+        mesh, model = sharding.make_mesh(config.mesh), models.build(config.model)
         check_config(config, model, mesh)
         memory.warn(config, mesh)
         run_dir.check_workdir(workdir, config)  # Before data is made, which can take a minute.
