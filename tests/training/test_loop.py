@@ -212,7 +212,8 @@ def test_devices_of_a_cpu_do_not_wait_for_each_other_for_ever(devices, tiny_conf
         start(
             *("-m", "ocgm.main", "--config=quickstart", f"--workdir={tmp_path}"),
             *(f"--config.data.data_dir={data.data_dir}", "--config.data.num_examples=(48, 24, 24)"),
-            *("--config.num_train_steps=500", "--config.batch_size=24"),
+            *("--config.num_train_steps=500", "--config.max_train_minutes=0"),
+            "--config.batch_size=24",
             *("--config.evaluation.num_images=24", "--config.evaluation.batch_size=24"),
             devices=devices,
         ),
