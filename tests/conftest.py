@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 from collections.abc import Callable
 
 # Before anything imports JAX; subprocesses of the tests inherit it.
@@ -34,6 +35,9 @@ from ocgm.inference import TrainedModel, load
 from ocgm.training import loop
 
 flags.FLAGS.mark_as_parsed()
+# `nohup make test &` ignores them, and the processes that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["data_fixtures"]
 

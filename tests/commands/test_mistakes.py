@@ -184,14 +184,14 @@ def test_run_without_a_checkpoint(reference_run, tmp_path):
     shutil.copy(reference_run / "config.json", tmp_path)
     assert_told(command("sample", f"--workdir={tmp_path}"), f"{tmp_path} holds no checkpoint yet")
     (tmp_path / "config.json").write_text("{")
-    assert_told(command("sample", f"--workdir={tmp_path}"), "config.json is not valid JSON")
+    assert_told(command("sample", f"--workdir={tmp_path}"), "config.json is damaged")
 
 
 def test_damaged_export(reference_run, tmp_path):
     shutil.copy(reference_run / "config.json", tmp_path)
     (tmp_path / "variables.npz").write_bytes(b"PK\x03\x04")
     done = command("sample", f"--workdir={tmp_path}")
-    assert_told(done, f"{tmp_path / 'variables.npz'} cannot be read")
+    assert_told(done, f"{tmp_path / 'variables.npz'} is damaged")
 
 
 def test_more_images_than_there_are(reference_run, tmp_path):
