@@ -41,6 +41,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["data_fixtures"]
 
+# Files that take half a minute or more without compiling much.
+_LONG = ("test_checkpoint.py", "test_signals.py", "test_run_dir.py", "test_system_errors.py")
+
 
 def pytest_report_header() -> str:
     return f"jax {jax.__version__}, cache {jax.config.jax_compilation_cache_dir}"
@@ -52,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "reference_run" in getattr(item, "fixturenames", ()):
             item.add_marker("compiles")
     long = {item.path for item in items if item.get_closest_marker("compiles")}
+    long |= {item.path for item in items if item.path.name in _LONG}
     items.sort(key=lambda item: item.path not in long)
 
 

@@ -84,15 +84,18 @@ with StopSignals(pathlib.Path("runs")) as stop:
 @pytest.mark.parametrize("first", ["SIGINT", "SIGUSR1"])
 def test_answered_while_the_main_thread_is_busy(first):
     process = start("-c", BUSY)
-    assert process.stdout.readline() == "busy\n"
-    sent = time.monotonic()
-    process.send_signal(signal.Signals[first])
-    answer = process.stdout.readline()
-    assert answer == f"{first}: stopping after step 5, saving; Ctrl-C ends at once\n"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert finish(process).status == 130
-    assert time.monotonic() - sent < 60  # It would be busy for many minutes.
+    try:
+        assert process.stdout.readline() == "busy\n"
+        sent = time.monotonic()
+        process.send_signal(signal.Signals[first])
+        answer = process.stdout.readline()
+        assert answer == f"{first}: stopping after step 5, saving; Ctrl-C ends at once\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert finish(process).status == 130
+        assert time.monotonic() - sent < 60  # It would be busy for many minutes.
+    finally:
+        process.kill()
 
 
 PROCESS = """
