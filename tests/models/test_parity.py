@@ -541,7 +541,6 @@ def test_efficient_morl(name, double_precision, sine_noise):
     error_weight = np.log1p(np.exp(geco["beta"])) if geco else 1.0
     weights = {"error_weight": jnp.float64(error_weight), "beta": jnp.float64(1.0)}
 
-    @jax.jit
     def run(params):
         outputs, state = model.apply(
             {"params": params, "loss_weights": weights},
@@ -554,12 +553,11 @@ def test_efficient_morl(name, double_precision, sine_noise):
         return outputs.loss, (outputs, state["intermediates"]["iterates"])
 
     if case["train"]:
-        (total, (outputs, iterates)), grads = jax.value_and_grad(run, has_aux=True)(
-            variables["params"]
-        )
+        gradients = jax.jit(jax.value_and_grad(run, has_aux=True))
+        (total, (outputs, iterates)), grads = gradients(variables["params"])
         exactly(optax.tree.norm(grads), expect["gradnorm"], "gradient norm")
     else:
-        total, (outputs, iterates) = run(variables["params"])
+        total, (outputs, iterates) = jax.jit(run)(variables["params"])
         assert total is None
 
     errors = np.array([jnp.mean(error) for _, error, _ in iterates])
@@ -595,14 +593,14 @@ def test_slot_attention(name, double_precision, sine_noise):
     variables, images = sine_inputs(case, model)
     sine_noise.clear()
 
-    @jax.jit
     def run(params):
         outputs = model.apply(
             {"params": params}, images, train=True, rngs={"latent": jax.random.key(0)}
         )
         return outputs.loss, outputs.slots
 
-    (loss, slots), grads = jax.value_and_grad(run, has_aux=True)(variables["params"])
+    gradients = jax.jit(jax.value_and_grad(run, has_aux=True))
+    (loss, slots), grads = gradients(variables["params"])
     exactly(loss, expect["total"], "loss")
     exactly(optax.tree.norm(grads), expect["gradnorm"], "gradient norm")
     exactly(jnp.sum(slots), expect["slots_sum"], "sum of slots")

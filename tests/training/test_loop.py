@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import (
+    REFERENCE_STEPS,
     assert_same,
     finish,
     metrics_of,
@@ -25,8 +26,6 @@ from ocgm.training.loop import NonFiniteLossError
 from ocgm.training.signals import Interrupted
 from ocgm.training.step import curriculum_options
 
-_STEPS = 40  # of the reference run; it saves every 5
-
 
 @pytest.fixture(scope="module")
 def reference(reference_run):
@@ -34,21 +33,21 @@ def reference(reference_run):
 
 
 def test_reference_run(reference_run, reference):
-    assert reference["position"] == {"next_index": _STEPS}
-    assert reference[".step"] == _STEPS
+    assert reference["position"] == {"next_index": REFERENCE_STEPS}
+    assert reference[".step"] == REFERENCE_STEPS
     assert reference[".failed"] == 0
     beta = reference[".loss_weights.beta"]
     assert 0 < beta < 1  # GECO has moved: the error is above its goal
     losses = metrics_of(reference_run, "train/loss")
-    assert sorted(losses) == list(range(1, _STEPS + 1))
+    assert sorted(losses) == list(range(1, REFERENCE_STEPS + 1))
     assert np.isfinite(list(losses.values())).all()
     assert (
-        metrics_of(reference_run, "train/beta")[_STEPS] != beta
+        metrics_of(reference_run, "train/beta")[REFERENCE_STEPS] != beta
     )  # what the step used, and what it left
-    assert sorted(metrics_of(reference_run, "eval/ari_fg_attention")) == [20, 40]
+    assert sorted(metrics_of(reference_run, "eval/ari_fg_attention")) == [10, 20]
     assert sorted(path.name for path in (reference_run / "figures").iterdir()) == [
+        "step_00000010.png",
         "step_00000020.png",
-        "step_00000040.png",
     ]
 
 
@@ -72,7 +71,7 @@ def test_a_finished_run_is_only_evaluated_again(tiny_config, reference_run, refe
     workdir = shutil.copytree(reference_run, tmp_path / "run")
     scores = loop.train(tiny_config(), workdir)
     assert_same(saved(workdir), reference)
-    logged = {name: metrics_of(reference_run, f"eval/{name}")[_STEPS] for name in scores}
+    logged = {name: metrics_of(reference_run, f"eval/{name}")[REFERENCE_STEPS] for name in scores}
     assert scores == logged
 
 
@@ -92,7 +91,7 @@ def read_until_step(process, step: int) -> None:
 @pytest.mark.compiles
 def test_killed_at_any_moment(tiny_config, reference, tmp_path):
     """kill -9 at a random step, and the same command again."""
-    step = random.SystemRandom().randrange(1, _STEPS - 3)
+    step = random.SystemRandom().randrange(1, REFERENCE_STEPS - 3)
     process = start_run(tiny_config, tmp_path)
     read_until_step(process, step)
     process.kill()
@@ -113,10 +112,10 @@ def test_stopped_by_a_signal(tiny_config, reference, tmp_path, capsys):
     step = int(last_line.removeprefix("error: SIGINT at step ").split(":")[0])
     assert "the state is saved" in last_line
     assert "Traceback" not in stopped.err
-    assert 2 <= step < _STEPS
+    assert 2 <= step < REFERENCE_STEPS
     assert saved(tmp_path / "run")["position"] == {"next_index": step}
     loop.train(tiny_config(), tmp_path / "run")
-    assert f"from step {step} of {_STEPS}" in capsys.readouterr().out
+    assert f"from step {step} of {REFERENCE_STEPS}" in capsys.readouterr().out
     assert_same(saved(tmp_path / "run"), reference)
 
 
@@ -226,7 +225,7 @@ def test_devices_of_a_cpu_do_not_wait_for_each_other_for_ever(devices, tiny_conf
 def test_damaged_checkpoint(tiny_config, reference_run, reference, tmp_path, capsys):
     """The newest is damaged: it is reported, the one before is used, and nothing is deleted."""
     workdir = shutil.copytree(reference_run, tmp_path / "run")
-    newest = workdir / "checkpoints" / str(_STEPS)
+    newest = workdir / "checkpoints" / str(REFERENCE_STEPS)
     largest = max(
         (path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
     )
@@ -237,9 +236,9 @@ def test_damaged_checkpoint(tiny_config, reference_run, reference, tmp_path, cap
     loop.train(tiny_config(), workdir)
     out = capsys.readouterr().out
     assert f"warning: checkpoint {newest} is damaged" in out
-    set_aside = workdir / "checkpoints_damaged" / str(_STEPS)
+    set_aside = workdir / "checkpoints_damaged" / str(REFERENCE_STEPS)
     assert f"warning: moved it to {set_aside}" in out
-    assert f"from step {_STEPS - 5}" in out
+    assert f"from step {REFERENCE_STEPS - 5}" in out
     assert (set_aside / largest.relative_to(newest)).read_bytes() == content
     assert_same(saved(workdir), reference)
 
@@ -250,7 +249,7 @@ def test_all_checkpoints_damaged(tiny_config, reference_run, tmp_path):
         (step / "digest" / "metadata").write_text("{")
     with pytest.raises(CheckpointError, match="No checkpoint could be read; nothing was changed"):
         loop.train(tiny_config(), workdir)
-    assert len(list((workdir / "checkpoints").iterdir())) == _STEPS // 5
+    assert len(list((workdir / "checkpoints").iterdir())) == REFERENCE_STEPS // 5
 
 
 @pytest.mark.compiles

@@ -169,7 +169,7 @@ def test_two_processes_one_and_two_again(start_two, tiny_config, reference_run, 
         [losses[i] for i in losses], [expected[i] for i in losses], rtol=1e-5
     )
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 7 + 5 + 10 + 3  # One process writes: steps, steps again, evaluations.
+    assert len(lines) == 7 + 5 + 10 + 4  # One process writes: steps, steps again, evaluations.
     assert saved(workdir)["position"] == {"next_index": 20}
 
 
