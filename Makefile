@@ -17,7 +17,7 @@ quickstart: $(VENV)/installed
 # tests/conftest.py puts the long files first.
 XDIST := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-# Everything but the slow tests: about 20 minutes on two slow cores with an empty compilation cache.
+# Everything but the slow tests: about 13 minutes on two slow cores with an empty compilation cache.
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow" $(XDIST)
 

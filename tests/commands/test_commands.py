@@ -79,7 +79,7 @@ def test_evaluate_as_a_process(reference_run, tmp_path):
     assert done.status == 0, done.err
     assert done.out.startswith("step 20, 12 test images of multi_dsprites\n")
     record = json.loads((tmp_path / "evaluation.json").read_text())
-    assert (record["step"], record["split"], record["num_images"]) == (40, "test", 12)
+    assert (record["step"], record["split"], record["num_images"]) == (20, "test", 12)
     assert -1 <= record["ari_fg_attention"] <= 1 and 0 <= record["msc_fg_decoded"] <= 1
     assert f"{record['ari_fg_attention']:.4f}" in done.out
     assert Image.open(tmp_path / "evaluation.png").size > (32, 32)

@@ -164,7 +164,7 @@ def test_latents_as_a_process(reference_run, tmp_path):
     assert done.status == 0, done.err
     assert done.out.startswith("step 20, test images of multi_dsprites\n  z[")
     record = json.loads((tmp_path / "latents.json").read_text())
-    assert (record["step"], record["split"], record["num_images"]) == (40, "test", 3)
+    assert (record["step"], record["split"], record["num_images"]) == (20, "test", 3)
     dimensions = record["dimensions"]
     assert [entry["dimension"] for entry in dimensions] == list(range(8))
     assert all(entry["min"] < entry["max"] for entry in dimensions)
