@@ -17,11 +17,11 @@ quickstart: $(VENV)/installed
 # tests/conftest.py puts the long files first.
 XDIST := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-# Everything but the slow tests: about 13 minutes on two slow cores with an empty compilation cache.
+# Everything but the slow tests: about 12 minutes on two slow cores with an empty compilation cache.
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow" $(XDIST)
 
-# For the inner loop: about three minutes on two cores, since it leaves out what takes seconds to compile.
+# For the inner loop: about two and a half minutes on two cores, since it leaves out what takes seconds to compile.
 test-fast: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow and not compiles" $(XDIST)
 
