@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from etils import epath
-
 from ocgm.errors import UserError
 
 # Temporary files have names of their own, so that a long name of the file that they become does no harm.
@@ -45,6 +43,8 @@ def as_path(value: str | os.PathLike[str]) -> pathlib.Path:
         )
     if not importlib.util.find_spec("gcsfs"):
         raise UserError(f"{text} needs gcsfs: pip install 'ocgm[gcs]'.")
+    from etils import epath  # It imports for a tenth of a second, and few runs are in buckets.
+
     return epath.Path(text)
 
 
