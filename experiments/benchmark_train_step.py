@@ -24,7 +24,7 @@ from ocgm import models, sharding
 from ocgm.commands import cli, config_flag
 from ocgm.data.pipeline import train_iterator
 from ocgm.data.prefetch import DevicePrefetcher
-from ocgm.errors import UserError
+from ocgm.errors import UserError, first_line
 from ocgm.images import to_float
 from ocgm.training import optimizers
 from ocgm.training.step import (
@@ -99,7 +99,7 @@ def input_seconds(config: ConfigDict, mesh: jax.sharding.Mesh, repeats: int) -> 
     try:
         host = train_iterator(config.data, config.batch_size, config.seed)
     except UserError as error:
-        print(f"input not timed: {str(error).splitlines()[0]}")
+        print(f"input not timed: {first_line(error)}")
         return None
     with contextlib.closing(DevicePrefetcher(host, sharding.batch_sharding(mesh))) as batches:
         return median_seconds(lambda: next(batches), repeats)

@@ -8,7 +8,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from ocgm import experiment, run_dir
-from ocgm.errors import ConfigError, UserError, did_you_mean
+from ocgm.errors import ConfigError, UserError, did_you_mean, one_line
 
 ERROR_AVERAGE = "train/reconstruction_error_average_per_element"
 
@@ -43,7 +43,7 @@ class Run:
         try:
             config.update_from_flattened_dict(overrides)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"--override: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"--override: {one_line(error)}") from error
         return config
 
 

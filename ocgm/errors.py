@@ -30,6 +30,16 @@ class InputError(UserError):
     """Images of the wrong shape, type or range."""
 
 
+def one_line(text: object) -> str:
+    """Return a text, such as an error's, with single spaces for all line breaks and indentation."""
+    return " ".join(str(text).split())
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, "" if it has none."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: "; did you mean NAME?", or "." if none is near."""
     near = difflib.get_close_matches(str(name).lower(), list(known), n=1)

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from ocgm import models
 from ocgm.data import registry
-from ocgm.errors import ConfigError, UserError, did_you_mean
+from ocgm.errors import ConfigError, UserError, did_you_mean, one_line
 from ocgm.training import objectives, optimizers
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -198,8 +198,8 @@ def _errors_of(path: pathlib.Path) -> Iterator[None]:
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines = [error.lineno]
         where = f", line {lines[-1]}" if lines else ""
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path}{where}: {type(error).__name__}: {text}") from error
+        text = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"{path}{where}: {text}") from error
 
 
 def _check_complete(config: object, path: pathlib.Path) -> None:

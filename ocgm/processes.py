@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from ocgm.errors import UserError
+from ocgm.errors import UserError, first_line
 
 # So long a process with an error waits for others to have one, too, as all have that receive a signal.
 _PATIENCE_SECONDS = 10
@@ -89,7 +89,7 @@ def _end(error: BaseException) -> NoReturn:
     if _lost_another(error):
         print(
             f"error: {number} has to end, since a computation over all processes failed"
-            f" ({str(error).splitlines()[0][:200]}). If another process has ended, its output says"
+            f" ({first_line(error)[:200]}). If another process has ended, its output says"
             " why. Start all of them again with the same command to resume from the last checkpoint.",
             file=sys.stderr,
         )

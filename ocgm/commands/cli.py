@@ -126,7 +126,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     # What ml_collections raises for a value of another type, and absl.
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = re.sub(
-            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", explanations.one_line(error)
+            r"^flag (--\w+)=None: Flag \1 must.*", r"\1 is required.", explanations.text_of(error)
         )
         fail(message.removeprefix("flag "))
     if not flags.FLAGS["verbosity"].present:

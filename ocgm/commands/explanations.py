@@ -6,6 +6,8 @@ import sys
 
 from absl import flags
 
+from ocgm.errors import one_line
+
 _FREE_SPACE = "free some space, or give a directory on another disk"
 _PERMISSION = "give one that you have permission for"
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -43,7 +45,7 @@ _TEXTS = {
 
 def explain(error: Exception) -> str | None:
     """Return one line that says what failed, where, and what to do; None for what may be a bug."""
-    text = one_line(error)
+    text = text_of(error)
     if isinstance(error, OSError):
         return _of_the_system(error)
     if isinstance(error, MemoryError):
@@ -59,15 +61,14 @@ def explain(error: Exception) -> str | None:
     return None
 
 
-def one_line(error: Exception) -> str:
-    """Return the text of an error; that of a KeyError is its argument, which `str` would quote."""
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(text).split())
+def text_of(error: Exception) -> str:
+    """Return the text of an error in one line; that of a KeyError is its argument, which `str` would quote."""
+    return one_line(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 
 def _of_the_system(error: OSError) -> str:
     if error.errno is None:
-        return one_line(error)
+        return text_of(error)
     where = "" if error.filename is None else os.fsdecode(error.filename)
     if len(where) > 200:
         where = f"{where[:120]}...{where[-60:]}"

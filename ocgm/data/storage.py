@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ocgm.data import registry
 from ocgm.datasets.builders.directories import data_dir, source_dir
-from ocgm.errors import UserError
+from ocgm.errors import UserError, one_line
 from ocgm.files import exclusive, write_errors
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def damage(folder: pathlib.Path) -> Iterator[None]:
     except Exception as error:  # TFDS, protocol buffers and ArrayRecord raise nearly every kind.
         if not folder.exists():
             raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = one_line(error)[:300] or type(error).__name__
         raise UserError(
             f"{folder} is damaged: delete it and prepare it again ({reason})"
         ) from error

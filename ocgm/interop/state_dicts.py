@@ -14,7 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ocgm.errors import CheckpointError
+from ocgm.errors import CheckpointError, one_line
 from ocgm.interop import tf_checkpoint
 from ocgm.interop.parameter_names.slot_attention import keras_names
 
@@ -53,7 +53,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
     except CheckpointError:
         raise
     except Exception as error:  # Each format raises errors of its own for a damaged file.
-        text = " ".join(str(error).split())[:300]
+        text = one_line(error)[:300]
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({text}).") from error
 
 

@@ -24,7 +24,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers, checkpoint_utils
 
 from ocgm import processes, run_dir
-from ocgm.errors import CheckpointError
+from ocgm.errors import CheckpointError, first_line
 from ocgm.files import absolute, is_remote
 
 # Times that the checkpoints of a run are listed anew because it saved and deleted some while they were read.
@@ -173,7 +173,7 @@ class CheckpointStore:
             yield
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             full = "No space left" in str(error)
-            reason = "No space left on device" if full else _first_line(error)
+            reason = "No space left on device" if full else _reason(error)
             raise CheckpointError(
                 f"A checkpoint could not be saved in {self._folder} ({reason}). Earlier checkpoints are"
                 " intact: remove the cause and run the same command again to resume."
@@ -194,7 +194,7 @@ class CheckpointStore:
             except Exception as error:  # A damaged file may make the reader raise anything.
                 problems.append(
                     f"checkpoint {self._folder / str(step)} is damaged or does not fit"
-                    f" ({_first_line(error)})"
+                    f" ({_reason(error)})"
                 )
                 continue
             # Only now: a checkpoint that is not used must not move the iterator.
@@ -284,6 +284,5 @@ def _digest_each(trees: dict[str, Any]) -> dict[str, jax.Array]:
     return {name: digest(tree) for name, tree in trees.items()}
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)[:200]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ocgm.errors import ConfigError
+from ocgm.errors import ConfigError, first_line
 
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Open MPI 4 has the address in OMPI_MCA_orte_hnp_uri, which JAX reads; Open MPI 5 has it no more.
@@ -44,9 +44,8 @@ def connect() -> None:
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"--distributed could not connect to other processes ({first_line}). It finds them under"
+            f"--distributed could not connect to other processes ({first_line(error)}). It finds them under"
             " SLURM's srun, Open MPI's mpirun and on TPU pods; elsewhere set"
             f" {', '.join(_BY_HAND)} for each process. A single process uses all devices of its machine"
             " without --distributed."

@@ -1,10 +1,11 @@
 """The legal range of every number in a config, in one table, and the check of a config against it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ml_collections
+from flax.traverse_util import flatten_dict
 
 from ocgm import models
 from ocgm.errors import ConfigError
@@ -154,20 +155,12 @@ def _option_range(model: str, name: str) -> _Range | None:
 
 def numbers(config: ml_collections.ConfigDict) -> Iterator[tuple[str, Any]]:
     """Yield the name and the value of every number, those of tuples one by one."""
-    for field, value in _leaves("", config.to_dict()):
+    for field, value in flatten_dict(config.to_dict(), sep=".").items():
         if field == "curriculum":
             for begin, option, setting in value:
                 yield from [("curriculum.step", begin), *_number(f"curriculum.{option}", setting)]
         else:
             yield from _number(field, value)
-
-
-def _leaves(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(f"{prefix}{name}.", value)
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _number(field: str, value: Any) -> Iterator[tuple[str, Any]]:
