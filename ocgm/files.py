@@ -11,6 +11,7 @@ import secrets
 import socket
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -128,6 +129,17 @@ class _AppendedObject:
     def close(self) -> None:
         self._path.write_bytes(self._content)
         self._written = time.monotonic()
+
+
+def unpacked_bytes(file: pathlib.Path | IO[bytes]) -> int | None:
+    """Return the bytes that a zip file, such as npz, unpacks to by its table of contents; None for other files.
+
+    The zipfile module and NumPy unpack no more than that.
+    """
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from ocgm import models, run_dir, sharding
 from ocgm.data import registry
 from ocgm.errors import CheckpointError, InputError, did_you_mean
-from ocgm.files import as_path, write_atomically
+from ocgm.files import as_path, unpacked_bytes, write_atomically
 from ocgm.images import crop_and_resize, to_float
 from ocgm.models import calls
 from ocgm.models.base import Model, Outputs, Sample
@@ -351,10 +350,9 @@ def _read_arrays(path: pathlib.Path, most_bytes: int) -> dict[str, np.ndarray]:
       Exception: of other kinds, if it is damaged.
     """
     file = io.BytesIO(path.read_bytes())
-    if not zipfile.is_zipfile(file):
+    size = unpacked_bytes(file)
+    if size is None:
         raise ValueError("it is no npz file")
-    with zipfile.ZipFile(file) as archive:  # NumPy unpacks no more than what is declared here.
-        size = sum(member.file_size for member in archive.infolist())
     if size > most_bytes + 2**20:
         raise ValueError(f"it holds {size:,} bytes, but the model has {most_bytes:,}")
     with np.load(file) as arrays:

@@ -7,7 +7,6 @@ with one array per parameter, and .index of a TensorFlow checkpoint of the publi
 import contextlib
 import pathlib
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ocgm.errors import CheckpointError, one_line
+from ocgm.files import unpacked_bytes
 from ocgm.interop import tf_checkpoint
 from ocgm.interop.parameter_names.slot_attention import keras_names
 
@@ -115,10 +115,7 @@ def _check_unpacked_size(path: pathlib.Path) -> None:
     Raises:
       CheckpointError: it unpacks to far more than weights can.
     """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
+    unpacked = unpacked_bytes(path) or 0
     if unpacked > max(_ALWAYS_ALLOWED_BYTES, _LARGEST_RATIO * path.stat().st_size):
         raise CheckpointError(
             f"{path} has {path.stat().st_size:,} bytes and unpacks to {unpacked:,}, so it does not"
